@@ -1,0 +1,1 @@
+//! The simulated clouds and an embedded broker.

@@ -1,0 +1,1 @@
+//! Discovery payloads and state documents.

@@ -1,0 +1,1 @@
+//! Who renews, and when.

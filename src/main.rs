@@ -1,0 +1,3 @@
+//! Parses the command line and calls one command; nothing else.
+
+fn main() {}

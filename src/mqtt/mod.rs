@@ -1,0 +1,1 @@
+//! The connection, the topics, commands in and replies out.

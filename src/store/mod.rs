@@ -1,0 +1,1 @@
+//! The journal, sled beside it, sealing.
