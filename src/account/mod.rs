@@ -1,7 +1,33 @@
 //! The domain: what an account is and how it may change. No IO, no clock of its own, nothing asynchronous.
+//!
+//! Read [`Record`] first: it is all that is known of an account. [`Record::begin`] and [`Record::settle`] carry it
+//! through a refresh, [`Record::propose`] through an update, [`next_refresh`] says when, [`Status`] says how it is.
 
+mod code;
+mod failure;
+mod fingerprint;
+mod grant;
 mod id;
+mod policy;
+mod record;
+mod refresh;
+mod schedule;
 mod secret;
+mod status;
+mod update;
 
+pub use code::Code;
+pub use failure::Class;
+pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
+pub use policy::{AmbiguousPolicy, Policy};
+pub use record::{
+    Attempt, Candidate, Dead, Doubt, HandledUpdate, RECENT_SPENT, Record, Refusals, Setbacks, Slot, UnreadAnswer,
+    UpdateOutcome,
+};
+pub use refresh::{Ending, Settlement};
+pub use schedule::{back_off, next_refresh};
 pub use secret::{Masked, Secret};
+pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
+pub use update::{Proposal, ProposedTokens, Taken};

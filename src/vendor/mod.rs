@@ -1,1 +1,119 @@
-//! The seam to the clouds.
+//! The seam to the clouds: what the keeper needs of a vendor, and one folder for each.
+//!
+//! A vendor sends requests and reads answers. It holds no tokens, decides nothing about them and writes nothing down:
+//! the keeper does, which lets it put the raw answer on disk before anybody interprets it.
+
+mod akuvox;
+mod aqara;
+mod error;
+mod http;
+mod json;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use akuvox::Akuvox;
+pub use aqara::{Aqara, sign};
+pub use error::VendorError;
+pub use http::{Answer, Http};
+
+use crate::{
+    account::{FreshTokens, Secret},
+    config::{AccountSettings, VendorSettings},
+};
+
+/// A cloud that Latchkey knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VendorKind {
+    Akuvox,
+    Aqara,
+}
+
+impl fmt::Display for VendorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Akuvox => "akuvox",
+            Self::Aqara => "aqara",
+        })
+    }
+}
+
+/// The tokens that a refresh sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Spend<'a> {
+    pub refresh: &'a Secret,
+    /// The access token of the same pair, where the vendor wants it (protocol/akuvox.md §3.11).
+    pub access: Option<&'a Secret>,
+}
+
+/// One account's connection to its vendor.
+#[async_trait]
+pub trait Vendor: Send + Sync {
+    fn kind(&self) -> VendorKind;
+
+    /// What its vendor prescribes; the user's choices are laid over it.
+    fn rules(&self) -> Rules;
+
+    /// The host that refreshes go to, and whose load is limited.
+    fn host(&self) -> &str;
+
+    /// Whose calls count together against the vendor's limit; none where no limit is known.
+    fn budget(&self) -> Option<Budget> {
+        None
+    }
+
+    /// Spends a refresh token. Destructive, and never repeated here.
+    ///
+    /// `Ok` is an answer of the vendor's own, unread. Errors: what did not reach the vendor is `Transient`; whatever
+    /// else is not the vendor's answer is `Ambiguous`.
+    async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError>;
+
+    /// Reads the answer to a refresh. Pure, and cheap to run again over an answer that was kept.
+    ///
+    /// `Protocol`: the vendor accepted, and what it gave could not be read.
+    fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError>;
+
+    /// What of an answer may be stored; none where it cannot be told from what may not.
+    fn storable(&self, answer: &Answer) -> Option<Secret>;
+
+    /// Asks cheaply whether the access token is good. `None`: this vendor has no such call.
+    async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>>;
+
+    /// Runs a scene by its vendor id. Errors `Ambiguous` where it may have run.
+    async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError>;
+
+    /// The vendor's idea of the time, from any answer's `Date` header. Spends no token.
+    async fn server_time(&self) -> Option<Timestamp>;
+}
+
+/// What a vendor prescribes for its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub usual_lifetime: Duration,
+    pub refresh_outlives_access: Option<Duration>,
+    pub refresh_needs_access: bool,
+    pub persist_access: bool,
+    pub has_scenes: bool,
+}
+
+/// A limit on calls that accounts may share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Accounts with the same key share it.
+    pub key: String,
+    pub calls: u32,
+    pub per: Duration,
+    /// Calls that only refreshes may use.
+    pub kept_for_refreshes: u32,
+}
+
+/// Connects an account to its vendor.
+pub fn connect(settings: &AccountSettings, http: &Http) -> Arc<dyn Vendor> {
+    match &settings.vendor {
+        VendorSettings::Akuvox(akuvox) => Arc::new(Akuvox::new(akuvox.clone(), http.clone())),
+        VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.clone())),
+    }
+}

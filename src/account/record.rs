@@ -1,0 +1,173 @@
+//! Everything that is known of an account and must survive: the unit of every commit.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use super::{Code, Fingerprint, Grant, RefreshEnd, Secret};
+
+/// How many of the newest spent fingerprints a record carries itself; the store keeps all.
+pub const RECENT_SPENT: usize = 64;
+
+/// An account's whole durable state. It changes only by the transitions of this module's siblings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Counts commits; the store compares and swaps on it.
+    pub revision: u64,
+    /// The highest generation that any grant of this account ever had.
+    pub generation: u64,
+    pub current: Option<Grant>,
+    /// The grant before, until the current one has worked once, or as long as its refresh token is unspent.
+    pub previous: Option<Grant>,
+    /// Tokens that somebody proposed and the vendor has not yet accepted.
+    pub candidate: Option<Candidate>,
+    /// Proposed tokens that the vendor refused last: never used again, and never thrown away by an answer.
+    pub set_aside: Option<Grant>,
+    /// A refresh that was started and has no outcome on disk.
+    pub attempt: Option<Attempt>,
+    /// An answer that could not be read. Nothing is thrown away; a later version may finish it.
+    pub unread: Option<UnreadAnswer>,
+    /// The reply to a refresh was lost, so the refresh token may be spent.
+    pub doubt: Option<Doubt>,
+    /// The vendor refuses the refresh token for good; a person must sign in again.
+    pub dead: Option<Dead>,
+    /// The vendor refuses the application's keys or the request, not the tokens.
+    pub fault: bool,
+    pub setbacks: Setbacks,
+    pub refusals: Refusals,
+    pub last_attempt_at: Option<Timestamp>,
+    pub last_refresh_at: Option<Timestamp>,
+    pub refresh_count: u64,
+    /// The newest fingerprints of spent refresh tokens, oldest first, at most [`RECENT_SPENT`].
+    pub spent: VecDeque<Fingerprint>,
+    /// The update that was handled last, so that the same command delivered again gets the same reply.
+    pub last_update: Option<HandledUpdate>,
+    /// The tokens may be older than the vendor's (a restored or rolled-back store): try them once, soon.
+    pub unproven: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub grant: Grant,
+    pub received_at: Timestamp,
+}
+
+/// The write-ahead mark of a refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Random; names the attempt in logs.
+    pub id: u64,
+    pub started_at: Timestamp,
+    pub slot: Slot,
+    /// The generation of the grant whose refresh token is being spent.
+    pub generation: u64,
+    pub fingerprint: Fingerprint,
+}
+
+/// Which of the held grants a refresh spends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    Candidate,
+    Current,
+    Previous,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadAnswer {
+    pub received_at: Timestamp,
+    pub slot: Slot,
+    pub generation: u64,
+    /// The body as it came, less what must not be stored.
+    pub body: Secret,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub since: Timestamp,
+    /// Of the grant whose refresh token's fate is unknown.
+    pub generation: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead {
+    pub since: Timestamp,
+    pub why: Code,
+}
+
+/// Failures since the last success, and until when to leave the vendor alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setbacks {
+    pub consecutive: u32,
+    pub not_before: Option<Timestamp>,
+    pub last_error: Option<Code>,
+    pub last_error_at: Option<Timestamp>,
+}
+
+/// Refusals of a vendor whose codes are unknown: only three over a day count as definitive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    pub count: u32,
+    pub first_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandledUpdate {
+    /// Of the refresh token that was proposed.
+    pub proposal: Fingerprint,
+    pub outcome: UpdateOutcome,
+    pub generation: u64,
+}
+
+/// What became of proposed tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateOutcome {
+    /// The vendor accepted them in a refresh; their successors are the current grant.
+    Proved,
+    /// Taken as they are, without asking the vendor.
+    Adopted,
+    /// Stored; the vendor could not be asked yet and will be.
+    Pending,
+    /// They are the tokens already held.
+    Unchanged,
+    /// The vendor refused them; the grant before is back.
+    Refused,
+}
+
+impl Record {
+    pub fn grant(&self, slot: Slot) -> Option<&Grant> {
+        match slot {
+            Slot::Candidate => self.candidate.as_ref().map(|it| &it.grant),
+            Slot::Current => self.current.as_ref(),
+            Slot::Previous => self.previous.as_ref(),
+        }
+    }
+
+    pub(super) fn grant_mut(&mut self, slot: Slot) -> Option<&mut Grant> {
+        match slot {
+            Slot::Candidate => self.candidate.as_mut().map(|it| &mut it.grant),
+            Slot::Current => self.current.as_mut(),
+            Slot::Previous => self.previous.as_mut(),
+        }
+    }
+
+    /// The grant whose refresh token the next refresh spends: a candidate first, then the current one, then what is
+    /// left unspent; and where all were refused, the current one again (a probe).
+    pub fn next_to_spend(&self) -> Option<Slot> {
+        let slots = [Slot::Candidate, Slot::Current, Slot::Previous];
+        slots.into_iter().find(|slot| self.grant(*slot).is_some_and(Grant::is_spendable)).or_else(|| {
+            let current = self.current.as_ref()?;
+            (current.refresh.is_some() && current.refresh_end != Some(RefreshEnd::Spent)).then_some(Slot::Current)
+        })
+    }
+
+    pub(super) fn remember_spent(&mut self, fingerprint: Fingerprint) {
+        if self.spent.contains(&fingerprint) {
+            return;
+        }
+        if self.spent.len() == RECENT_SPENT {
+            self.spent.pop_front();
+        }
+        self.spent.push_back(fingerprint);
+    }
+}

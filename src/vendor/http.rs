@@ -1,0 +1,153 @@
+//! The HTTP client for token endpoints: nothing is followed, repeated or reused behind our back.
+//!
+//! crates.md §4.1 measured why: a redirect re-sent a refresh token to another origin, and a reused idle connection
+//! made unsent requests look ambiguous.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{
+    Client, Method,
+    header::{HeaderMap, HeaderValue},
+};
+
+use crate::{
+    account::{Class, Code, Secret},
+    clock::Clock,
+};
+
+use super::VendorError;
+
+/// No answer of a token endpoint is near this long.
+const LONGEST_BODY: usize = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A shared client with every guard on.
+#[derive(Clone)]
+pub struct Http {
+    client: Client,
+    clock: Clock,
+}
+
+/// An answer with HTTP status 200 that is not an HTML page. It may be cut short; then it does not parse.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// UTF-8; what was not is replaced.
+    pub body: Secret,
+    /// How far the vendor's `Date` header is ahead of our clock.
+    pub vendor_ahead_by: Option<jiff::SignedDuration>,
+}
+
+/// A request to be sent once.
+pub struct Request<'a> {
+    pub method: Method,
+    pub url: &'a str,
+    pub headers: HeaderMap,
+    pub body: Option<String>,
+}
+
+impl Http {
+    /// `total`: the time a call may take from connect to the last byte.
+    pub fn new(total: Duration, clock: Clock) -> Result<Self, String> {
+        // Another part of the process may have installed it already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .timeout(total)
+            .connect_timeout(CONNECT_TIMEOUT.min(total))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| error.without_url().to_string())?;
+        Ok(Self { client, clock })
+    }
+
+    /// Sends a request and takes what is answered.
+    ///
+    /// Errors: `Transient` where it certainly did not arrive or the status says that nothing was done, `Throttled` on
+    /// 429, `Ambiguous` for everything else that is not a vendor's own answer.
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer, VendorError> {
+        let mut builder = self.client.request(request.method, request.url).headers(request.headers);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let mut response = builder.send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                VendorError::new(Class::Transient, Code::Unreachable)
+            } else {
+                VendorError::new(Class::Ambiguous, Code::NoAnswer)
+            }
+        })?;
+        let status = response.status().as_u16();
+        let vendor_time = date(response.headers());
+        let retry_after = retry_after(response.headers(), vendor_time);
+        let is_html = content_type(response.headers()).is_some_and(|it| it.starts_with("text/html"));
+        if status == 429 {
+            return Err(VendorError::new(Class::Throttled { retry_after }, Code::Throttled).with_status(status));
+        }
+        if status != 200 || is_html {
+            return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
+        }
+        let mut body = Vec::new();
+        loop {
+            let chunk = response.chunk().await;
+            match chunk {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= LONGEST_BODY => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // What came of a cut answer is kept: it may hold the only copy of a token.
+                Err(_) if !body.is_empty() => break,
+                Ok(Some(_)) | Err(_) => return Err(VendorError::new(Class::Ambiguous, Code::NoAnswer)),
+            }
+        }
+        let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        if body.trim_start().starts_with('<') {
+            return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
+        }
+        let vendor_ahead_by = vendor_time.map(|it| it.duration_since(self.clock.now()));
+        Ok(Answer { body: Secret::new(body), vendor_ahead_by })
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The `Date` header of whatever `url` answers.
+    pub async fn server_time(&self, url: &str) -> Option<Timestamp> {
+        let response = self.client.get(url).send().await.ok()?;
+        date(response.headers())
+    }
+}
+
+/// A value that cannot go into a header means that the configuration is wrong, and nothing was sent.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, VendorError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| VendorError::new(Class::ConfigFault, Code::ConfigFault))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get("date")?.to_str().ok()?)
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get("content-type")?.to_str().ok()?.to_ascii_lowercase())
+}
+
+/// Seconds, or a date to be read against the vendor's own clock; never more than a day.
+fn retry_after(headers: &HeaderMap, vendor_time: Option<Timestamp>) -> Option<Duration> {
+    let text = headers.get("retry-after")?.to_str().ok()?.trim().to_owned();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let wait = http_date(&text)?.duration_since(vendor_time?);
+            u64::try_from(wait.as_secs()).ok()?
+        }
+    };
+    Some(Duration::from_secs(seconds.min(24 * 3600)))
+}

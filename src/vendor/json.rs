@@ -1,0 +1,84 @@
+//! Reading vendors' JSON, which writes numbers as strings, and strings as numbers.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::account::Secret;
+
+/// A lifetime beyond this is no lifetime.
+const LONGEST_LIFETIME: u64 = 20 * 366 * 24 * 3600;
+
+/// A token field: absent, there, or there and not a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TokenField {
+    Absent,
+    Token(Secret),
+    /// Not a string, or a string that cannot go into a header.
+    Unreadable,
+}
+
+impl TokenField {
+    pub(super) fn read(object: &Value, key: &str) -> Self {
+        match object.get(key) {
+            None | Some(Value::Null) => Self::Absent,
+            Some(Value::String(text)) if text.is_empty() => Self::Absent,
+            Some(Value::String(text)) if text.bytes().all(|it| it.is_ascii_graphic()) => {
+                Self::Token(Secret::new(text.as_str()))
+            }
+            Some(_) => Self::Unreadable,
+        }
+    }
+
+    pub(super) fn token(self) -> Option<Secret> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+}
+
+/// An integer, whether written as a number or as a string.
+pub(super) fn integer(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A lifetime in seconds. None for what is missing, zero, negative or absurd: the expiry is unknown then.
+pub(super) fn lifetime(value: Option<&Value>) -> Option<Duration> {
+    let seconds = u64::try_from(integer(value?)?).ok()?;
+    (1..=LONGEST_LIFETIME).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_odd_lifetime_means_that_the_expiry_is_unknown() {
+        for odd in
+            [json!("0"), json!(0), json!(-5), json!("soon"), json!(null), json!({}), json!(1e300), json!(u64::MAX)]
+        {
+            assert_eq!(lifetime(Some(&odd)), None, "{odd}");
+        }
+        assert_eq!(lifetime(None), None);
+        assert_eq!(lifetime(Some(&json!("604800"))), Some(Duration::from_secs(604_800)));
+        assert_eq!(lifetime(Some(&json!(86400))), Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn a_token_of_the_wrong_type_is_not_taken_for_an_absent_one() {
+        let object = json!({"number": 5, "empty": "", "null": null, "good": "abc", "torn": "a\nb"});
+        assert_eq!(TokenField::read(&object, "number"), TokenField::Unreadable);
+        assert_eq!(TokenField::read(&object, "torn"), TokenField::Unreadable);
+        assert_eq!(TokenField::read(&object, "empty"), TokenField::Absent);
+        assert_eq!(TokenField::read(&object, "null"), TokenField::Absent);
+        assert_eq!(TokenField::read(&object, "missing"), TokenField::Absent);
+        assert_eq!(TokenField::read(&object, "good"), TokenField::Token(Secret::new("abc")));
+    }
+}
