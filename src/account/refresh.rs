@@ -62,11 +62,12 @@ impl Record {
         }
     }
 
-    /// An attempt that was open when Latchkey stopped: its request may have been sent.
+    /// An attempt that was open when Latchkey stopped: its request may have been sent. It is tried once more promptly.
     pub fn find_open_attempt(&mut self, now: Timestamp) -> bool {
         let Some(attempt) = self.attempt.take() else { return false };
         self.doubt.get_or_insert(Doubt { since: now, generation: attempt.generation });
         self.setbacks.not_before = None;
+        self.last_attempt_at = None;
         true
     }
 

@@ -24,7 +24,7 @@ pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: 
         grant.refresh_updated_at
     } else if record.dead.is_some() && !grant.is_spendable() {
         later(record.last_attempt_at.unwrap_or(now), DEAD_PROBE_EVERY)
-    } else if let Some(doubt) = record.doubt {
+    } else if let Some(doubt) = record.doubt.filter(|it| it.generation == grant.generation) {
         match policy.ambiguous {
             AmbiguousPolicy::RetryOnce => doubt.since,
             AmbiguousPolicy::WaitUntilExpiry => grant.access_expires_at.unwrap_or(doubt.since),
@@ -37,7 +37,7 @@ pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: 
     };
     let patience = record.setbacks.not_before.filter(|it| it.duration_since(now) < LONGEST_WAIT);
     let gap_end = record.last_attempt_at.filter(|it| *it <= now).map(|it| later(it, policy.min_refresh_gap));
-    [patience, gap_end].into_iter().flatten().fold(Some(due), |due, it| due.map(|due| due.max(it)))
+    Some([patience, gap_end].into_iter().flatten().fold(due, Timestamp::max))
 }
 
 /// How long to wait before try number `n_failures` + 1: 30 s doubled up to an hour, with full jitter by `chance` in 0..1.

@@ -1,1 +1,322 @@
-//! Who renews, and when.
+//! Who renews, and when: the heart.
+//!
+//! [`Keeper::start`] loads the records and starts the schedule ([`agenda`]); a refresh runs as a [`flight`], one for an
+//! account at a time; commands come in by [`Keeper::submit`]. A record changes in one place only, `Keeping::change`,
+//! which returns when the change is on disk.
+
+mod agenda;
+mod call;
+mod command;
+mod flight;
+mod keeping;
+mod limits;
+mod notice;
+mod update;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::sync::{broadcast, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+pub use command::{Command, CommandError, Reply, ReplyData};
+pub use notice::{Event, Notice, Trigger};
+
+use crate::{
+    account::{AccountId, Code, Fingerprint, FingerprintKey, Policy, Record, Secret, Status},
+    clock::Clock,
+    config::AccountSettings,
+    store::{Store, StoreError, codec},
+    vendor::{Vendor, VendorKind},
+};
+
+use agenda::Agenda;
+use flight::Landing;
+use keeping::Keeping;
+use limits::Limits;
+
+/// Edges that fall this far behind look at everything again.
+const NOTICES: usize = 1024;
+/// A refresh that is running may finish: its HTTP call takes 15 s in all by default.
+const LONGEST_STOP: Duration = Duration::from_secs(20);
+
+/// Keeps all accounts. Clones are handles to the same keeper.
+#[derive(Clone)]
+pub struct Keeper(Arc<Shared>);
+
+/// An account as it is configured, and its vendor.
+pub struct Account {
+    pub settings: AccountSettings,
+    pub vendor: Arc<dyn Vendor>,
+}
+
+/// What the keeper stands on.
+pub struct Grounds {
+    pub store: Arc<dyn Store>,
+    pub fingerprints: FingerprintKey,
+    pub clock: Clock,
+    /// How many refreshes may run at one host at a time.
+    pub refreshes_per_host: usize,
+}
+
+/// A record that this version of Latchkey does not understand.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the stored record of {account} cannot be read: {trouble}; nothing was changed")]
+pub struct UnreadableRecord {
+    pub account: AccountId,
+    pub trouble: codec::CodecError,
+}
+
+/// A command that was handed in.
+pub struct Ticket {
+    /// Resolves when what the command brought is durable: from then on the sender may forget it.
+    pub taken: oneshot::Receiver<()>,
+    pub reply: oneshot::Receiver<Reply>,
+}
+
+struct Shared {
+    accounts: BTreeMap<AccountId, Arc<Keeping>>,
+    store: Arc<dyn Store>,
+    fingerprints: FingerprintKey,
+    clock: Clock,
+    notices: broadcast::Sender<Notice>,
+    agenda: Agenda,
+    limits: Limits,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Keeper {
+    /// Loads what the store holds, marks what was left open, and starts the schedule.
+    ///
+    /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
+    pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
+        let Grounds { store, fingerprints, clock, refreshes_per_host } = grounds;
+        let (notices, _) = broadcast::channel(NOTICES);
+        let mut records = load(&*store, clock.now())?;
+        let keep = |account: Account| {
+            let id = account.settings.id.clone();
+            let record = records.remove(&id).unwrap_or_default();
+            let policy = policy(&account);
+            let (clock, store, notices) = (clock.clone(), store.clone(), notices.clone());
+            (id.clone(), Arc::new(Keeping::new(id, account.vendor, policy, clock, store, notices, record)))
+        };
+        let shared = Arc::new(Shared {
+            accounts: accounts.into_iter().map(keep).collect(),
+            limits: Limits::new(refreshes_per_host, clock.clone()),
+            store,
+            fingerprints,
+            clock,
+            notices,
+            agenda: Agenda::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        });
+        shared.find_twins();
+        let now = shared.clock.now();
+        for keeping in shared.accounts.values() {
+            shared.agenda.plan(keeping, now);
+        }
+        shared.tasks.spawn(shared.clone().run_agenda());
+        Ok(Self(shared))
+    }
+
+    /// Takes a command and carries it out in a task of its own; a caller that goes away does not cancel it.
+    pub fn submit(&self, command: Command) -> Ticket {
+        let (taken, is_taken) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
+        let shared = self.0.clone();
+        self.0.tasks.spawn(async move {
+            // Nobody may be waiting any more, which is their choice.
+            let _ = reply.send(shared.carry_out(command, taken).await);
+        });
+        Ticket { taken: is_taken, reply: replied }
+    }
+
+    /// Carries out a command and waits for its reply.
+    pub async fn ask(&self, command: Command) -> Reply {
+        let whom = command.entry_id().clone();
+        self.submit(command).reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)))
+    }
+
+    pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, VendorKind)> {
+        self.0.accounts.iter().map(|(id, keeping)| (id, keeping.kind()))
+    }
+
+    pub fn status(&self, account: &AccountId) -> Option<Status> {
+        self.0.accounts.get(account).map(|it| it.status())
+    }
+
+    /// Notices from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.0.notices.subscribe()
+    }
+
+    /// Somebody saw a grant of this generation published. If it is newer than ours, our store is an old copy: the tokens
+    /// are tried once, soon.
+    pub fn saw_generation(&self, account: &AccountId, generation: u64) {
+        let Some(keeping) = self.0.accounts.get(account).cloned() else { return };
+        if generation <= keeping.record().generation {
+            return;
+        }
+        warn!(%account, generation, "the broker remembers newer tokens than the store: the store is an older copy");
+        let shared = self.0.clone();
+        self.0.tasks.spawn(async move {
+            let marked = keeping.change(|record| {
+                record.unproven = true;
+                record.generation = record.generation.max(generation);
+                Ok::<_, StoreError>(())
+            });
+            if let Err(trouble) = marked.await {
+                error!(account = %keeping.id, "cannot mark the tokens as unproven: {trouble}. {}", trouble.mend());
+            }
+            shared.agenda.plan(&keeping, shared.clock.now());
+        });
+    }
+
+    /// Stops taking commands, lets a running refresh finish, and closes the store. At most 20 s.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(LONGEST_STOP, self.0.tasks.wait()).await.is_err() {
+            warn!("a refresh did not finish in time; it is marked as open and is looked at again at the next start");
+        }
+        if let Err(trouble) = self.0.store.close().await {
+            error!("the store was not closed well: {trouble}. {}", trouble.mend());
+        }
+    }
+}
+
+impl Shared {
+    async fn carry_out(self: &Arc<Self>, command: Command, taken: oneshot::Sender<()>) -> Reply {
+        let Some(keeping) = self.accounts.get(command.entry_id()) else {
+            return Err(CommandError::new(Code::UnknownAccount, command.entry_id()));
+        };
+        if self.stopping.is_cancelled() {
+            return Err(CommandError::new(Code::ShuttingDown, &keeping.id));
+        }
+        match command {
+            Command::UpdateTokens { proposal, .. } => self.update_tokens(keeping, proposal, taken).await,
+            Command::RefreshTokens { .. } => self.refresh_tokens(keeping).await,
+            Command::TriggerScene { scene, .. } => self.trigger_scene(keeping, &scene).await,
+            Command::Status { .. } => {
+                let (entry_id, status) = (keeping.id.clone(), Box::new(keeping.status()));
+                Ok(ReplyData::Status { entry_id, status })
+            }
+        }
+    }
+
+    async fn refresh_tokens(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
+        if self.running(keeping).is_none() {
+            self.may_refresh_now(keeping)?;
+        }
+        match self.refresh(keeping, Trigger::Command).land().await {
+            Landing::Renewed { generation, .. } => {
+                Ok(ReplyData::Refreshed { entry_id: keeping.id.clone(), generation })
+            }
+            Landing::CandidateRefused(code) => {
+                Err(CommandError::new(code, &keeping.id).because("of the tokens given last; the ones before are kept"))
+            }
+            Landing::Failed(Code::Blocked) => {
+                let why = keeping.present().blocked.unwrap_or_default();
+                Err(CommandError::new(Code::Blocked, &keeping.id).because(why))
+            }
+            Landing::Failed(code) => Err(CommandError::new(code, &keeping.id)),
+        }
+    }
+
+    /// Whether somebody may have a refresh now: not without a token, not when dead, not too often.
+    fn may_refresh_now(&self, keeping: &Keeping) -> Result<(), CommandError> {
+        let record = keeping.record();
+        let now = self.clock.now();
+        if record.next_to_spend().is_none() {
+            let code = match &record.current {
+                Some(grant) if grant.refresh.is_some() => Code::UnreadableAnswer,
+                _ => Code::NoRefreshToken,
+            };
+            return Err(CommandError::new(code, &keeping.id));
+        }
+        let wait_until = |until: Timestamp| u64::try_from(until.duration_since(now).as_secs() + 1).unwrap_or(1);
+        let gap_end = record
+            .last_attempt_at
+            .filter(|it| *it <= now)
+            .and_then(|it| it.checked_add(keeping.policy.min_refresh_gap).ok())
+            .filter(|it| now < *it);
+        if let Some(gap_end) = gap_end {
+            return Err(CommandError::too_soon(&keeping.id, Code::TooSoon, wait_until(gap_end)));
+        }
+        let is_throttled = record.setbacks.last_error == Some(Code::Throttled);
+        if let Some(until) = record.setbacks.not_before.filter(|it| is_throttled && now < *it) {
+            return Err(CommandError::too_soon(&keeping.id, Code::Throttled, wait_until(until)));
+        }
+        if let Some(dead) = record.dead {
+            let is_probe_due = keeping.next_look(now).is_some_and(|it| it <= now);
+            if !is_probe_due {
+                return Err(CommandError::new(dead.why, &keeping.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Another account that holds this refresh token.
+    fn other_holder(&self, keeping: &Keeping, refresh: &Secret) -> Option<AccountId> {
+        let holds = |record: &Record| {
+            let grants = [record.current.as_ref(), record.candidate.as_ref().map(|it| &it.grant)];
+            grants.into_iter().flatten().any(|it| it.refresh.as_ref() == Some(refresh))
+        };
+        let other = self.accounts.values().find(|it| it.id != keeping.id && holds(&it.record()));
+        other.map(|it| it.id.clone())
+    }
+
+    /// Two accounts with one refresh token would kill it for each other: the second one is left alone.
+    fn find_twins(&self) {
+        let mut holders: BTreeMap<Fingerprint, AccountId> = BTreeMap::new();
+        for keeping in self.accounts.values() {
+            let record = keeping.record();
+            let Some(refresh) = record.current.as_ref().and_then(|it| it.refresh.as_ref()) else { continue };
+            let holder = holders.entry(self.fingerprints.of(refresh)).or_insert_with(|| keeping.id.clone());
+            if *holder != keeping.id {
+                error!(account = %keeping.id, "{holder} holds the same refresh token: sign in once for each account");
+                let twin = Some(holder.clone());
+                keeping.note_present(|present| present.twin = twin);
+            }
+        }
+    }
+}
+
+/// The time before which no clock can be right: when this version was built.
+fn built_at() -> Timestamp {
+    let seconds = env!("LATCHKEY_BUILT_AT").parse().unwrap_or(0);
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn load(store: &dyn Store, now: Timestamp) -> Result<BTreeMap<AccountId, Record>, UnreadableRecord> {
+    let mut records = BTreeMap::new();
+    for entry in store.load() {
+        let account = entry.account;
+        let mut record = codec::decode(&entry.payload, entry.revision)
+            .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
+        if record.find_open_attempt(now) {
+            warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");
+        }
+        info!(%account, generation = record.generation, "tokens loaded");
+        records.insert(account, record);
+    }
+    Ok(records)
+}
+
+fn policy(account: &Account) -> Policy {
+    let (settings, rules) = (&account.settings, account.vendor.rules());
+    Policy {
+        refresh_every: settings.refresh_every,
+        safety_margin: settings.safety_margin,
+        jitter: settings.jitter,
+        min_refresh_gap: settings.min_refresh_gap,
+        ambiguous: settings.ambiguous,
+        usual_lifetime: rules.usual_lifetime,
+        refresh_outlives_access: rules.refresh_outlives_access,
+        refresh_needs_access: rules.refresh_needs_access,
+        persist_access: rules.persist_access,
+    }
+}

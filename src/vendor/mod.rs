@@ -82,6 +82,9 @@ pub trait Vendor: Send + Sync {
     /// Asks cheaply whether the access token is good. `None`: this vendor has no such call.
     async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>>;
 
+    /// The vendor's id of a scene, by its configured name or by that id itself.
+    fn scene_id(&self, scene: &str) -> Option<String>;
+
     /// Runs a scene by its vendor id. Errors `Ambiguous` where it may have run.
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError>;
 

@@ -124,6 +124,10 @@ impl Vendor for Akuvox {
         Some(check.await)
     }
 
+    fn scene_id(&self, _scene: &str) -> Option<String> {
+        None
+    }
+
     async fn trigger_scene(&self, _access: &Secret, _scene_id: &str) -> Result<(), VendorError> {
         Err(VendorError::new(Class::Target, Code::NotSupported))
     }

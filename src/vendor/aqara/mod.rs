@@ -120,6 +120,11 @@ impl Vendor for Aqara {
         None
     }
 
+    fn scene_id(&self, scene: &str) -> Option<String> {
+        let configured = self.settings.scenes.get(scene).cloned();
+        configured.or_else(|| is_scene_id(scene).then(|| scene.to_owned()))
+    }
+
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
         let answer = self.call("config.scene.run", json!({ "sceneId": scene_id }), Some(access)).await?;
         answer::done(&answer)
@@ -128,6 +133,11 @@ impl Vendor for Aqara {
     async fn server_time(&self) -> Option<Timestamp> {
         self.http.server_time(self.settings.base_url.as_str()).await
     }
+}
+
+/// `AL.` and digits (protocol/aqara.md §5.5).
+fn is_scene_id(text: &str) -> bool {
+    text.strip_prefix("AL.").is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
 }
 
 /// 32 hexadecimal digits, new for every request.

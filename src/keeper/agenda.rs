@@ -1,0 +1,119 @@
+//! The schedule: who is due when, and the task that wakes them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::{account::AccountId, clock::LOOK_AGAIN};
+
+use super::{Shared, keeping::Keeping, notice::Trigger};
+
+/// Wall and monotonic time that drift apart by more than this between two looks: the clock jumped.
+const JUMP: Duration = Duration::from_secs(60);
+
+/// Deadlines in order. Planning and taking cost O(log n).
+#[derive(Default)]
+pub(super) struct Agenda {
+    entries: Mutex<Entries>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_time: BTreeSet<(Timestamp, AccountId)>,
+    by_account: HashMap<AccountId, Timestamp>,
+}
+
+impl Agenda {
+    /// Puts an account where its record says it belongs.
+    pub(super) fn plan(&self, keeping: &Keeping, now: Timestamp) {
+        let at = keeping.next_look(now);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = entries.by_account.remove(&keeping.id) {
+            entries.by_time.remove(&(old, keeping.id.clone()));
+        }
+        if let Some(at) = at {
+            entries.by_account.insert(keeping.id.clone(), at);
+            entries.by_time.insert((at, keeping.id.clone()));
+        }
+        drop(entries);
+        self.changed.notify_one();
+    }
+
+    /// Takes one account that is due, or tells when the next one is.
+    fn take_due(&self, now: Timestamp) -> Result<AccountId, Option<Timestamp>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        match entries.by_time.first() {
+            Some((at, _)) if *at <= now => {}
+            later => return Err(later.map(|(at, _)| *at)),
+        }
+        let Some((_, account)) = entries.by_time.pop_first() else { return Err(None) };
+        entries.by_account.remove(&account);
+        Ok(account)
+    }
+}
+
+impl Shared {
+    /// Runs until Latchkey stops: starts what is due, sleeps until the next deadline or change.
+    pub(super) async fn run_agenda(self: Arc<Self>) {
+        let mut look = (self.clock.now(), self.clock.monotonic());
+        let mut was_sane = true;
+        while !self.stopping.is_cancelled() {
+            let now = self.clock.now();
+            let has_jumped = self.has_jumped(&mut look);
+            let is_sane = super::built_at() <= now;
+            if has_jumped || is_sane != was_sane {
+                was_sane = is_sane;
+                self.after_jump(is_sane, now);
+            }
+            let next = if is_sane { self.start_due(now) } else { None };
+            let deadline = next.or_else(|| now.checked_add(LOOK_AGAIN).ok()).unwrap_or(now);
+            tokio::select! {
+                () = self.clock.wait(deadline) => {}
+                () = self.agenda.changed.notified() => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    fn start_due(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
+        loop {
+            match self.agenda.take_due(now) {
+                Ok(account) => {
+                    if let Some(keeping) = self.accounts.get(&account) {
+                        self.refresh(keeping, Trigger::Schedule);
+                    }
+                }
+                Err(next) => return next,
+            }
+        }
+    }
+
+    fn has_jumped(&self, look: &mut (Timestamp, Duration)) -> bool {
+        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let passed = wall.duration_since(look.0);
+        let expected = jiff::SignedDuration::try_from(monotonic.saturating_sub(look.1)).unwrap_or_default();
+        *look = (wall, monotonic);
+        Duration::try_from((passed - expected).abs()).is_ok_and(|drift| JUMP < drift)
+    }
+
+    /// Deadlines were reckoned by a clock that read otherwise: reckon them again.
+    fn after_jump(&self, is_sane: bool, now: Timestamp) {
+        if !is_sane {
+            warn!("the clock reads a time before this version was built; nothing is refreshed until it is set");
+        }
+        for keeping in self.accounts.values() {
+            keeping.note_present(|present| {
+                present.blocked = (!is_sane).then(|| "the clock is not set".to_owned());
+                present.hold_until = None;
+            });
+            self.agenda.plan(keeping, now);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Calls that need an access token: it is fetched on first use, renewed when it ended, and renewed once on a rejection.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::{info, warn};
+
+use crate::{
+    account::{Class, Code, Secret},
+    vendor::VendorError,
+};
+
+use super::{
+    Shared,
+    command::{CommandError, Reply, ReplyData},
+    flight::Landing,
+    keeping::Keeping,
+    limits::Purpose,
+    notice::Trigger,
+};
+
+/// An access token this near its end is renewed before it is used.
+const BUFFER: Duration = Duration::from_secs(5 * 60);
+
+impl Shared {
+    /// Runs a scene once. Where it is unknown whether it ran, it is not repeated and the reply says so.
+    pub(super) async fn trigger_scene(self: &Arc<Self>, keeping: &Arc<Keeping>, scene: &str) -> Reply {
+        if !keeping.vendor.rules().has_scenes {
+            return Err(CommandError::new(Code::NotSupported, &keeping.id));
+        }
+        let Some(scene_id) = keeping.vendor.scene_id(scene) else {
+            return Err(CommandError::new(Code::UnknownScene, &keeping.id).because(format_args!("{scene:?}")));
+        };
+        let (access, generation) = self.live_access(keeping, None).await?;
+        let mut result = self.call(keeping, &access, &scene_id).await;
+        if matches!(&result, Err(failure) if failure.class == Class::AccessRejected) {
+            let (access, _) = self.live_access(keeping, Some(generation)).await?;
+            result = self.call(keeping, &access, &scene_id).await;
+        }
+        match result {
+            Ok(()) => {
+                info!(account = %keeping.id, scene, "scene triggered");
+                Ok(ReplyData::Triggered { entry_id: keeping.id.clone(), scene: scene.to_owned() })
+            }
+            Err(failure) => {
+                warn!(account = %keeping.id, scene, code = %failure.code, "scene not triggered: {failure}");
+                let code = if failure.class == Class::Ambiguous { Code::OutcomeUnknown } else { failure.code };
+                Err(CommandError::new(code, &keeping.id).because(failure))
+            }
+        }
+    }
+
+    async fn call(&self, keeping: &Keeping, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
+        if let Some(budget) = keeping.vendor.budget()
+            && let Err(wait) = self.limits.spend(&budget, Purpose::Call)
+        {
+            return Err(VendorError::new(Class::Throttled { retry_after: Some(wait) }, Code::Throttled));
+        }
+        let result = keeping.vendor.trigger_scene(access, scene_id).await;
+        let was_reached =
+            !matches!(&result, Err(failure) if matches!(failure.code, Code::Unreachable | Code::NoAnswer));
+        keeping.note_present(|present| present.is_cloud_reached = Some(was_reached));
+        result
+    }
+
+    /// A usable access token and its generation. `rejected`: the generation whose token the vendor rejected.
+    async fn live_access(
+        self: &Arc<Self>,
+        keeping: &Arc<Keeping>,
+        rejected: Option<u64>,
+    ) -> Result<(Secret, u64), CommandError> {
+        let held = held_access(self, keeping, rejected);
+        if let Some(held) = held.as_ref().filter(|it| it.is_fresh) {
+            return Ok((held.access.clone(), held.generation));
+        }
+        let landing = self.refresh_for_call(keeping).await;
+        // What is near its end still serves where a refresh fails.
+        if let Some(renewed) = held_access(self, keeping, rejected) {
+            return Ok((renewed.access, renewed.generation));
+        }
+        let code = match landing? {
+            Landing::Renewed { .. } => Code::AccessRejected,
+            Landing::Failed(code) | Landing::CandidateRefused(code) => code,
+        };
+        Err(CommandError::new(code, &keeping.id))
+    }
+
+    async fn refresh_for_call(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Result<Landing, CommandError> {
+        let record = keeping.record();
+        let is_first_fill = record.current.as_ref().is_some_and(|it| it.access.is_none());
+        if !is_first_fill {
+            self.may_refresh_now(keeping)?;
+        } else if let Some(dead) = record.dead {
+            return Err(CommandError::new(dead.why, &keeping.id));
+        }
+        Ok(self.refresh(keeping, Trigger::Call).land().await)
+    }
+}
+
+struct HeldAccess {
+    access: Secret,
+    generation: u64,
+    /// Far enough from its end to be used without a thought.
+    is_fresh: bool,
+}
+
+/// The access token at hand, unless it ended or is the rejected one.
+fn held_access(shared: &Shared, keeping: &Keeping, rejected: Option<u64>) -> Option<HeldAccess> {
+    let now = shared.clock.now();
+    let record = keeping.record();
+    let grant = record.current.as_ref().filter(|it| Some(it.generation) != rejected)?;
+    let access = grant.live_access(now)?.clone();
+    let is_fresh = grant.access_expires_at.is_none_or(|end| {
+        let life = Duration::try_from(end.duration_since(grant.issued_at)).unwrap_or_default();
+        now.checked_add(BUFFER.min(life / 4)).is_ok_and(|then| then < end)
+    });
+    Some(HeldAccess { access, generation: grant.generation, is_fresh })
+}

@@ -1,0 +1,170 @@
+//! What anybody may ask of the keeper, whichever edge it came by, and what is answered.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::account::{AccountId, Code, Proposal, Status, UpdateOutcome};
+
+/// One request. It means the same by MQTT, HTTP and the command line.
+#[derive(Clone, Debug)]
+pub enum Command {
+    UpdateTokens {
+        entry_id: AccountId,
+        proposal: Proposal,
+    },
+    RefreshTokens {
+        entry_id: AccountId,
+    },
+    /// `scene`: a configured name or a vendor's scene id.
+    TriggerScene {
+        entry_id: AccountId,
+        scene: String,
+    },
+    Status {
+        entry_id: AccountId,
+    },
+}
+
+/// What is answered: exactly one for each command.
+pub type Reply = Result<ReplyData, CommandError>;
+
+/// What was done. No type here holds a secret.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ReplyData {
+    Updated {
+        entry_id: AccountId,
+        outcome: UpdateOutcome,
+        generation: u64,
+    },
+    Refreshed {
+        entry_id: AccountId,
+        generation: u64,
+    },
+    Triggered {
+        entry_id: AccountId,
+        scene: String,
+    },
+    Status {
+        entry_id: AccountId,
+        #[serde(flatten)]
+        status: Box<Status>,
+    },
+}
+
+/// Why nothing was done, for a user: what happened, to which account, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    pub code: Code,
+    pub message: String,
+    pub hint: String,
+    /// With `too_soon` and `throttled`: seconds to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+impl Command {
+    pub fn entry_id(&self) -> &AccountId {
+        match self {
+            Self::UpdateTokens { entry_id, .. }
+            | Self::RefreshTokens { entry_id }
+            | Self::TriggerScene { entry_id, .. }
+            | Self::Status { entry_id } => entry_id,
+        }
+    }
+}
+
+impl CommandError {
+    /// The sentence and the mend for a code. `whom`: the account, or what stands for one in the request.
+    pub fn new(code: Code, whom: impl fmt::Display) -> Self {
+        let (message, hint) = words(code);
+        Self { code, message: format!("{whom}: {message}"), hint: hint.to_owned(), retry_after: None }
+    }
+
+    pub fn too_soon(whom: &AccountId, code: Code, seconds: u64) -> Self {
+        let hint = format!("Try again in {seconds} seconds.");
+        Self { hint, retry_after: Some(seconds), ..Self::new(code, whom) }
+    }
+
+    /// Adds what is particular to this case to the message.
+    pub fn because(mut self, detail: impl fmt::Display) -> Self {
+        self.message = format!("{} ({detail})", self.message);
+        self
+    }
+}
+
+fn words(code: Code) -> (&'static str, &'static str) {
+    match code {
+        Code::NotUtf8 => ("the payload is not UTF-8 text", "Send JSON, or the bare value."),
+        Code::NotJson => ("the payload is not a JSON object", "Send a JSON object, {} where there are no arguments."),
+        Code::WrongType => ("a field has the wrong type", "Tokens, names and ids are JSON strings."),
+        Code::UnknownField => ("the payload has a field that this command does not know", "Check the spelling."),
+        Code::MissingField => ("the payload lacks a field", "update_tokens needs token or refresh_token or both."),
+        Code::ForbiddenCharacter => {
+            ("a token has a character that tokens do not have", "Paste it without line breaks.")
+        }
+        Code::TooLarge => ("the payload is too large", "A command has at most 64 KiB."),
+        Code::UnknownCommand => ("there is no such command", "See the MQTT reference for the commands."),
+        Code::UnknownAccount => ("there is no account of this id", "Use an id that stands under [accounts]."),
+        Code::UnknownScene => ("there is no scene of this name", "Name it under the account's scenes, or give its id."),
+        Code::NotSupported => ("this vendor has no such thing", "Use an account of another vendor."),
+        Code::Retained => {
+            ("a retained command is not carried out", "Publish it again without the retain flag; it was cleared.")
+        }
+        Code::NoRefreshToken => ("no refresh token configured", "Give one with update_tokens."),
+        Code::TokenRequired => (
+            "this vendor needs the access token to refresh, and none is held",
+            "Give token and refresh_token together.",
+        ),
+        Code::AlreadySpent => {
+            ("this refresh token was spent already; nothing was changed", "Sign in again and give the new pair.")
+        }
+        Code::TokenInUse => {
+            ("another account holds this refresh token", "Sign in once for each account: a shared token kills itself.")
+        }
+        Code::TooSoon => ("it was refreshed a moment ago", "Wait a little."),
+        Code::ReauthRequired => ("the login is dead", "Sign in again and give the new tokens with update_tokens."),
+        Code::Unreachable => ("the vendor's cloud could not be reached", "Nothing was lost; Latchkey keeps trying."),
+        Code::NoAnswer => {
+            ("the vendor's cloud gave no answer", "Latchkey tries again; if the reply was lost, the login may be.")
+        }
+        Code::VendorBusy => {
+            ("the vendor's cloud has a fault of its own", "Nothing was thrown away; Latchkey tries again.")
+        }
+        Code::Throttled => ("the vendor asks for fewer calls", "Latchkey waits as long as it was told to."),
+        Code::AccessRejected => ("the vendor does not accept the access token", "Latchkey refreshes it; try again."),
+        Code::RefreshRefused => (
+            "the vendor does not accept the refresh token",
+            "Sign in again and give the new tokens with update_tokens.",
+        ),
+        Code::RefreshTokenExpired => {
+            ("refresh token has expired", "Sign in again and give the new tokens with update_tokens.")
+        }
+        Code::ReplyLost => (
+            "the reply was lost during rotation, and the refresh token is dead",
+            "Sign in again and give the new tokens with update_tokens.",
+        ),
+        Code::ConfigFault => (
+            "the vendor does not accept the application's keys or signature; the tokens are untouched",
+            "Check app_key, key_id, region and this machine's clock.",
+        ),
+        Code::ClockSkew => {
+            ("this machine's clock and the vendor's differ too much", "Set the clock, by NTP for example.")
+        }
+        Code::TargetRefused => ("the vendor does not know the target, or will not act on it", "Check its id."),
+        Code::UnreadableAnswer => (
+            "the vendor's answer could not be read; it is kept, sealed, and nothing was thrown away",
+            "Update Latchkey, or sign in again and give the new tokens with update_tokens.",
+        ),
+        Code::OutcomeUnknown => {
+            ("no answer came, so it may have happened or not", "Look before you try again: it is not repeated for you.")
+        }
+        Code::Blocked => {
+            ("this machine's disk or clock stands in the way; no token was spent", "See the log for what to mend.")
+        }
+        Code::ShuttingDown => ("Latchkey is stopping", "Send it again when it is back."),
+        Code::Internal => ("something went wrong inside Latchkey", "Nothing was thrown away; see the log."),
+    }
+}

@@ -1,0 +1,161 @@
+//! One account in the keeper's hands: its durable record, and the one way to change it.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+
+use crate::{
+    account::{AccountId, Circumstances, Code, EventType, Policy, Record, Secret, Status, next_refresh},
+    clock::Clock,
+    store::{Commit, Store, StoreError, codec},
+    vendor::{Vendor, VendorKind},
+};
+
+use super::{
+    flight::Flight,
+    notice::{Event, Notice, Trigger},
+};
+
+/// An account that is kept.
+pub(super) struct Keeping {
+    pub(super) id: AccountId,
+    pub(super) vendor: Arc<dyn Vendor>,
+    pub(super) policy: Policy,
+    pub(super) clock: Clock,
+    pub(super) flight: Mutex<Option<Flight>>,
+    store: Arc<dyn Store>,
+    notices: broadcast::Sender<Notice>,
+    /// What is on disk; replaced only after a commit.
+    record: RwLock<Arc<Record>>,
+    /// One commit at a time.
+    turn: tokio::sync::Mutex<()>,
+    present: Mutex<Present>,
+}
+
+/// What is known of this moment and is lost with the process.
+#[derive(Clone, Default)]
+pub(super) struct Present {
+    /// Why this machine cannot refresh, in words for the log.
+    pub(super) blocked: Option<String>,
+    pub(super) is_cloud_reached: Option<bool>,
+    /// Not before this time, for reasons that are not the record's.
+    pub(super) hold_until: Option<Timestamp>,
+    /// Another account that holds the same refresh token.
+    pub(super) twin: Option<AccountId>,
+    /// An answer that could not be read and must not be stored.
+    pub(super) unstorable: Option<Secret>,
+}
+
+impl Keeping {
+    pub(super) fn new(
+        id: AccountId,
+        vendor: Arc<dyn Vendor>,
+        policy: Policy,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        notices: broadcast::Sender<Notice>,
+        record: Record,
+    ) -> Self {
+        Self {
+            id,
+            vendor,
+            policy,
+            clock,
+            flight: Mutex::default(),
+            store,
+            notices,
+            record: RwLock::new(Arc::new(record)),
+            turn: tokio::sync::Mutex::default(),
+            present: Mutex::default(),
+        }
+    }
+
+    /// The record as it is on disk.
+    pub(super) fn record(&self) -> Arc<Record> {
+        self.record.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn kind(&self) -> VendorKind {
+        self.vendor.kind()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let present = self.present();
+        let around =
+            Circumstances { is_blocked: present.blocked.is_some(), is_cloud_reached: present.is_cloud_reached };
+        Status::of(&self.record(), &self.policy, &self.id, around, self.clock.now())
+    }
+
+    /// When the scheduler is to look at this account next; none: when something changes.
+    pub(super) fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
+        let present = self.present();
+        if present.twin.is_some() {
+            return None;
+        }
+        let due = next_refresh(&self.record(), &self.policy, &self.id, now)?;
+        Some(present.hold_until.map_or(due, |hold| due.max(hold)))
+    }
+
+    /// Changes the record durably: when this returns `Ok`, the change is on disk, and not before is it seen.
+    ///
+    /// `change` may run on a record that others changed meanwhile, and refuses by an error, which changes nothing.
+    pub(super) async fn change<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Record) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.change_with(None, change).await
+    }
+
+    /// As [`Keeping::change`]; the raw answer that the change was read from goes into the same commit.
+    pub(super) async fn change_with<T, E: From<StoreError>>(
+        &self,
+        answer: Option<&Secret>,
+        change: impl FnOnce(&mut Record) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _turn = self.turn.lock().await;
+        let held = self.record();
+        let mut next = Record::clone(&held);
+        let result = change(&mut next)?;
+        if next == *held {
+            return Ok(result);
+        }
+        let commit = Commit {
+            account: self.id.clone(),
+            expected: held.revision,
+            payload: codec::encode(&next, answer, self.policy.persist_access),
+            spent: next.spent.iter().copied().collect(),
+        };
+        next.revision = self.store.commit(commit).await?;
+        *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.changed();
+        Ok(result)
+    }
+
+    pub(super) fn present(&self) -> Present {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known of this moment; tells the edges if it may show.
+    pub(super) fn note_present(&self, note: impl FnOnce(&mut Present)) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = (present.blocked.is_some(), present.is_cloud_reached);
+        note(&mut present);
+        let shows = (present.blocked.is_some(), present.is_cloud_reached);
+        drop(present);
+        if shown != shows {
+            self.changed();
+        }
+    }
+
+    pub(super) fn happened(&self, event_type: EventType, by: Trigger, error: Option<Code>) {
+        let generation = self.record().current.as_ref().map_or(0, |it| it.generation);
+        let event = Event { event_type, by, generation, error };
+        let _ = self.notices.send(Notice::Happened(self.id.clone(), event));
+    }
+
+    fn changed(&self) {
+        // Nobody listening is no fault: edges ask for the state when they come.
+        let _ = self.notices.send(Notice::Changed(self.id.clone()));
+    }
+}
