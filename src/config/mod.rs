@@ -1,53 +1,98 @@
 //! What a user may set, read and validated before anything starts.
-use crate::account::{AccountId, AmbiguousPolicy, Secret};
-use std::{collections::BTreeMap, fmt, time::Duration};
-#[derive(Clone, Debug)]
-pub struct BaseUrl(String);
-impl BaseUrl {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    pub fn host(&self) -> &str {
-        &self.0
-    }
-    pub fn is_https(&self) -> bool {
-        self.0.starts_with("https")
-    }
+//!
+//! Layers, each over the one before: built-in defaults, the TOML file, the environment (`LATCHKEY__SECTION__KEY`), and
+//! for every secret a file named by its `_file` variant. [`load`] merges them into one tree (`layers.rs`), takes the
+//! tree apart section by section (`section.rs`; one file a section), and tells of everything that is wrong at once.
+
+mod accounts;
+mod akuvox;
+mod aqara;
+mod errors;
+mod getters;
+mod home_assistant;
+mod instance;
+mod keeper;
+mod layers;
+mod log;
+mod mqtt;
+mod secrets;
+mod section;
+mod store;
+mod topic;
+mod url;
+mod web;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+pub use accounts::{AccountSettings, AmbiguousPolicy, VendorSettings};
+pub use akuvox::{AkuvoxSettings, Phone};
+pub use aqara::{AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError};
+pub use errors::{ConfigError, ConfigErrors, Problem};
+pub use home_assistant::HomeAssistantSettings;
+pub use instance::{Instance, InstanceError};
+pub use keeper::KeeperSettings;
+pub use log::{LogFormat, LogSettings};
+pub use mqtt::{ClientCertificate, MqttSettings, Tls};
+pub use store::{StoreKey, StoreSettings};
+pub use topic::{Topic, TopicError, TopicPrefix};
+pub use url::{BaseUrl, PublicUrl, UrlError};
+pub use web::WebSettings;
+
+use crate::account::AccountId;
+
+/// Everything that a user may set, validated, with the defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub instance: Instance,
+    pub mqtt: MqttSettings,
+    pub store: StoreSettings,
+    pub home_assistant: HomeAssistantSettings,
+    pub log: LogSettings,
+    pub keeper: KeeperSettings,
+    pub web: WebSettings,
+    /// At least one.
+    pub accounts: BTreeMap<AccountId, AccountSettings>,
 }
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+
+/// Reads the settings from `file`, where one is given, and `environment`.
+///
+/// Beside `LATCHKEY__...`, the environment's `RUST_LOG` and `CREDENTIALS_DIRECTORY` are heeded.
+/// Files of secrets are read, and files of certificates are opened; nothing is written.
+///
+/// # Errors
+///
+/// Everything that is wrong, all at once, with the mend; no error shows a secret.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, ConfigErrors> {
+    let environment: HashMap<String, String> = environment.collect();
+    let findings = errors::Findings::default();
+    let Some(values) = layers::merge(file, &environment, &findings) else {
+        return findings.into_result(None);
+    };
+    let mut root = section::Section::root(values, &findings);
+    let instance = root.parsed("instance", "default").unwrap_or_default();
+    let mqtt = mqtt::read(root.section("mqtt"), &instance);
+    let keeper = keeper::read(root.section("keeper"));
+    let settings = Settings {
+        store: store::read(root.section("store"), &environment),
+        home_assistant: home_assistant::read(root.section("home_assistant"), &mqtt.base_topic),
+        log: log::read(root.section("log"), &environment),
+        web: web::read(root.section("web")),
+        accounts: accounts::read(&mut root, &keeper, &mqtt),
+        instance,
+        mqtt,
+        keeper,
+    };
+    root.finish();
+    findings.into_result(Some(settings))
 }
-#[derive(Clone, Debug)]
-pub struct AccountSettings {
-    pub id: AccountId,
-    pub name: Option<String>,
-    pub vendor: VendorSettings,
-    pub refresh_every: Option<Duration>,
-    pub safety_margin: Duration,
-    pub jitter: Duration,
-    pub ambiguous: AmbiguousPolicy,
-    pub min_refresh_gap: Duration,
-}
-#[derive(Clone, Debug)]
-pub enum VendorSettings {
-    Akuvox(AkuvoxSettings),
-    Aqara(AqaraSettings),
-}
-#[derive(Clone, Debug)]
-pub struct AkuvoxSettings {
-    pub gate: BaseUrl,
-    pub rest: Option<BaseUrl>,
-    pub user_agent: String,
-    pub doors: bool,
-}
-#[derive(Clone, Debug)]
-pub struct AqaraSettings {
-    pub base_url: BaseUrl,
-    pub app_id: String,
-    pub key_id: String,
-    pub app_key: Secret,
-    pub lang: String,
-    pub scenes: BTreeMap<String, String>,
+
+/// The environment of this process, without what is not UTF-8: no setting is.
+pub fn process_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -1,0 +1,222 @@
+//! Takes one table of the configuration apart, and tells of everything in it that cannot be read.
+//!
+//! The getters are in `getters.rs` and `secrets.rs`.
+
+use std::{fmt, str::FromStr};
+
+use config::{Value, ValueKind};
+
+use super::{
+    errors::{ConfigError, Findings, Problem},
+    layers::Table,
+};
+
+/// One table of the configuration. Each getter takes its key out; [`Section::finish`] tells of what is left.
+///
+/// A getter with a default answers with it also where the value is wrong: the finding makes the whole configuration
+/// void, and the readers can go on and find more.
+pub(super) struct Section<'a> {
+    /// `mqtt`, `accounts.home`; empty at the root.
+    path: String,
+    values: Table,
+    /// Keys that were asked for, in the order of asking: what an unknown one may have been meant to be.
+    known: Vec<String>,
+    findings: &'a Findings,
+}
+
+/// One value, with what an error needs to say about it.
+pub(super) struct Found {
+    key: String,
+    path: String,
+    /// The environment variable that it came from.
+    pub(super) variable: Option<String>,
+    pub(super) kind: ValueKind,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn root(values: Table, findings: &'a Findings) -> Self {
+        Self { path: String::new(), values, known: Vec::new(), findings }
+    }
+
+    /// A table in this one; an empty one where there is none.
+    pub(super) fn section(&mut self, key: &str) -> Section<'a> {
+        let path = self.path_of(key);
+        let mut table = Table::new();
+        if let Some(found) = self.take(key) {
+            if let ValueKind::Table(values) = found.kind {
+                table.extend(values);
+            } else {
+                let mend = format!("write `[{path}]` in a line of its own and its keys below it");
+                let problem = found.wrong_kind("a table");
+                self.findings.push(ConfigError { key: found.path, variable: found.variable, problem, mend });
+            }
+        }
+        Section { path, values: table, known: Vec::new(), findings: self.findings }
+    }
+
+    /// The tables in the table `key`, by the names which the user gave them.
+    pub(super) fn named_sections(&mut self, key: &str) -> Vec<(String, Section<'a>)> {
+        let mut parent = self.section(key);
+        let names: Vec<String> = parent.values.keys().cloned().collect();
+        names.into_iter().map(|name| (name.clone(), parent.section(&name))).collect()
+    }
+
+    /// The entries of the table `key`, whose names and texts are the user's choice.
+    pub(super) fn named<K, V>(&mut self, key: &str, example: &str) -> Vec<(K, V)>
+    where
+        K: FromStr<Err: fmt::Display>,
+        V: FromStr<Err: fmt::Display>,
+    {
+        let mut parent = self.section(key);
+        let mut entries = Vec::new();
+        for name in parent.values.keys().cloned().collect::<Vec<_>>() {
+            let value = parent.parsed(&name, example);
+            match (name.parse(), value) {
+                (Ok(name), Some(value)) => entries.push((name, value)),
+                (Ok(_), None) => {}
+                (Err(error), _) => parent.report_invalid(&name, K::Err::to_string(&error), "rename it"),
+            }
+        }
+        entries
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Takes `key` out and parses it; what cannot be parsed is told, with `example` as the mend.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &str,
+        example: &str,
+        parse: impl FnOnce(&Found) -> Result<T, Problem>,
+    ) -> Option<T> {
+        let found = self.take(key)?;
+        let problem = match parse(&found) {
+            Ok(value) => return Some(value),
+            Err(problem) => problem,
+        };
+        let mend = match (&problem, &found.variable) {
+            (Problem::UnreadableFile(_), _) => {
+                "check the path (a relative one starts at the working directory), and that Latchkey's user may read it"
+                    .to_owned()
+            }
+            (_, Some(variable)) => format!("for example `{variable}={}`", example.trim_matches('"')),
+            (_, None) => format!("for example `{} = {example}`", found.key),
+        };
+        self.findings.push(ConfigError { key: found.path, variable: found.variable, problem, mend });
+        None
+    }
+
+    /// Tells of a key whose value can be read, but does not fit to the rest. `why` must not quote a secret.
+    pub(super) fn report_invalid(&self, key: &str, why: impl Into<String>, mend: impl Into<String>) {
+        self.report(key, Problem::Invalid { why: why.into(), found: None }, mend);
+    }
+
+    pub(super) fn report_conflict(&self, key: &str, other: &str, mend: impl Into<String>) {
+        self.report(key, Problem::Conflict { other: self.path_of(other) }, mend);
+    }
+
+    pub(super) fn report_missing(&self, key: &str, expected: &str, mend: impl Into<String>) {
+        self.report(key, Problem::Missing { expected: expected.to_owned() }, mend);
+    }
+
+    /// Tells of the table itself: its name, or its place.
+    pub(super) fn report_itself(&self, why: impl Into<String>, mend: impl Into<String>) {
+        let problem = Problem::Invalid { why: why.into(), found: None };
+        self.findings.push(ConfigError { key: self.path.clone(), variable: None, problem, mend: mend.into() });
+    }
+
+    /// `add "key = example" to [this section]`, as a mend.
+    pub(super) fn addition(&self, key: &str, example: &str) -> String {
+        match self.path.as_str() {
+            "" => format!("add `{key} = {example}`"),
+            path => format!("add `{key} = {example}` to [{path}], or set {}", variable_of(&self.path_of(key))),
+        }
+    }
+
+    /// Tells of every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, value) in &self.values {
+            let mend = match closest(key, &self.known) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("remove it; known here: {}", self.known.join(", ")),
+            };
+            let path = self.path_of(key);
+            let variable = value.origin().map(|_| variable_of(&path));
+            self.findings.push(ConfigError { key: path, variable, problem: Problem::UnknownKey, mend });
+        }
+    }
+
+    /// Forgets the keys that are left, where it cannot be known whether they belong here.
+    pub(super) fn dismiss(&mut self) {
+        self.values.clear();
+    }
+
+    fn take(&mut self, key: &str) -> Option<Found> {
+        if !self.known.iter().any(|it| it == key) {
+            self.known.push(key.to_owned());
+        }
+        let value: Value = self.values.remove(key)?;
+        let path = self.path_of(key);
+        // Only what came from the environment has an origin: see `layers::merge`.
+        let variable = value.origin().map(|_| variable_of(&path));
+        Some(Found { key: key.to_owned(), path, variable, kind: value.kind })
+    }
+
+    fn report(&self, key: &str, problem: Problem, mend: impl Into<String>) {
+        self.findings.push(ConfigError { key: self.path_of(key), variable: None, problem, mend: mend.into() });
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// A text with something in it, nothing around it, and no placeholder of the example file.
+    pub(super) fn text(&self) -> Result<&str, Problem> {
+        let ValueKind::String(text) = &self.kind else {
+            return Err(self.wrong_kind("a text in quotes"));
+        };
+        let why = if text.is_empty() {
+            "expected a text, found an empty one"
+        } else if text.trim() != text || text.chars().any(char::is_control) {
+            "expected a text without blanks around it, line breaks or control characters"
+        } else if text.starts_with('<') && text.ends_with('>') {
+            "this is still the placeholder of the example file"
+        } else {
+            return Ok(text);
+        };
+        Err(Problem::Invalid { why: why.to_owned(), found: None })
+    }
+
+    /// The kinds, never the value.
+    pub(super) fn wrong_kind(&self, expected: &str) -> Problem {
+        let found = match &self.kind {
+            ValueKind::Nil => "nothing",
+            ValueKind::Boolean(_) => "true or false",
+            ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "a whole number",
+            ValueKind::Float(_) => "a number with a fraction",
+            ValueKind::String(_) => "a text",
+            ValueKind::Table(_) => "a table",
+            ValueKind::Array(_) => "a list",
+        };
+        Problem::WrongKind { expected: expected.to_owned(), found }
+    }
+}
+
+/// The environment variable that sets the key at `path`.
+fn variable_of(path: &str) -> String {
+    format!("LATCHKEY__{}", path.replace('.', "__").to_uppercase())
+}
+
+/// The known key that differs from `key` by few letters, if there is one.
+fn closest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+    let key = key.to_lowercase().replace('-', "_");
+    let distance_limit = (key.len() / 3).clamp(1, 3);
+    let distances = known.iter().map(|it| (strsim::damerau_levenshtein(&key, it), it.as_str()));
+    distances.filter(|it| it.0 <= distance_limit).min_by_key(|it| it.0).map(|it| it.1)
+}
