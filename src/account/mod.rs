@@ -23,13 +23,13 @@ pub use failure::Class;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
-pub use policy::{AmbiguousPolicy, Policy};
+pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{
     Attempt, Candidate, Dead, Doubt, HandledUpdate, RECENT_SPENT, Record, Refusals, Setbacks, Slot, UnreadAnswer,
     UpdateOutcome,
 };
-pub use refresh::{Ending, Settlement};
-pub use schedule::{back_off, next_refresh};
+pub use refresh::{Ending, Patience, Settlement};
+pub use schedule::next_refresh;
 pub use secret::{Masked, Secret};
 pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
 pub use update::{Proposal, ProposedTokens, Taken};

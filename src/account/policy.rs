@@ -13,6 +13,7 @@ pub struct Policy {
     pub jitter: Duration,
     /// The least time between two refreshes, whoever asks.
     pub min_refresh_gap: Duration,
+    pub back_off: BackOff,
     pub ambiguous: AmbiguousPolicy,
     /// How long an access token lives where neither the vendor nor the user says.
     pub usual_lifetime: Duration,
@@ -24,9 +25,15 @@ pub struct Policy {
     pub persist_access: bool,
 }
 
+/// The pauses after failures: the first one, then doubled each time up to the longest, with full jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    pub first: Duration,
+    pub longest: Duration,
+}
+
 /// What to do when a reply was lost and the refresh token may be spent already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousPolicy {
     /// Send it once more promptly, then slowly.
     #[default]

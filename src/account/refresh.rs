@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    Attempt, Class, Code, Dead, Doubt, Fingerprint, FreshTokens, Grant, Record, RefreshEnd, Refusals, Secret, Setbacks,
-    Slot, UnreadAnswer, schedule::back_off,
+    Attempt, BackOff, Class, Code, Dead, Doubt, Fingerprint, FreshTokens, Grant, Record, RefreshEnd, Refusals, Secret,
+    Setbacks, Slot, UnreadAnswer,
 };
 
 /// Three refusals of unknown meaning over this long are definitive.
@@ -21,6 +21,14 @@ pub enum Ending {
         code: Code,
         body: Option<Secret>,
     },
+}
+
+/// How long a failure is waited out.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub back_off: BackOff,
+    /// In 0..1; spreads the pauses of many accounts.
+    pub chance: f64,
 }
 
 /// What an ending did to the record.
@@ -52,13 +60,13 @@ impl Record {
         attempt
     }
 
-    /// Takes what came of `attempt`. `chance` in 0..1 spreads the back-off.
-    pub fn settle(&mut self, attempt: &Attempt, ending: Ending, now: Timestamp, chance: f64) -> Settlement {
+    /// Takes what came of `attempt` at `now`.
+    pub fn settle(&mut self, attempt: &Attempt, ending: Ending, now: Timestamp, patience: Patience) -> Settlement {
         self.attempt = None;
         match ending {
             Ending::Renewed(fresh) => self.renew(attempt, fresh, now),
             Ending::Failed { .. } if !self.still_holds(attempt) => Settlement::Superseded,
-            Ending::Failed { class, code, body } => self.fail(attempt, class, code, body, now, chance),
+            Ending::Failed { class, code, body } => self.fail(attempt, class, code, body, now, patience),
         }
     }
 
@@ -115,7 +123,7 @@ impl Record {
         code: Code,
         body: Option<Secret>,
         now: Timestamp,
-        chance: f64,
+        patience: Patience,
     ) -> Settlement {
         if let Some(body) = body {
             let (slot, generation) = (attempt.slot, attempt.generation);
@@ -129,7 +137,7 @@ impl Record {
         if is_dead {
             return self.bury(attempt, code, now);
         }
-        self.note_failure(code, class, now, chance);
+        self.note_failure(code, class, now, patience);
         match class {
             Class::Ambiguous => {
                 self.doubt = Some(
@@ -183,7 +191,7 @@ impl Record {
         Settlement::ReauthRequired
     }
 
-    fn note_failure(&mut self, code: Code, class: Class, now: Timestamp, chance: f64) {
+    fn note_failure(&mut self, code: Code, class: Class, now: Timestamp, patience: Patience) {
         let setbacks = &mut self.setbacks;
         setbacks.consecutive = setbacks.consecutive.saturating_add(1);
         setbacks.last_error = Some(code);
@@ -192,7 +200,8 @@ impl Record {
             Class::Throttled { retry_after } => retry_after,
             _ => None,
         };
-        let wait = back_off(setbacks.consecutive, chance).max(asked.unwrap_or_default());
+        let pause = patience.back_off.pause(setbacks.consecutive, patience.chance);
+        let wait = pause.max(asked.unwrap_or_default());
         setbacks.not_before = now.checked_add(wait).ok();
     }
 

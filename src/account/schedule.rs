@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AccountId, AmbiguousPolicy, Grant, Policy, Record, Slot};
+use super::{AccountId, AmbiguousPolicy, BackOff, Grant, Policy, Record, Slot};
 
-const FIRST_BACK_OFF: Duration = Duration::from_secs(30);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(3600);
 /// A wait beyond this is a clock that jumped, not a back-off.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(25);
 const DEAD_PROBE_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -40,11 +38,13 @@ pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: 
     Some([patience, gap_end].into_iter().flatten().fold(due, Timestamp::max))
 }
 
-/// How long to wait before try number `n_failures` + 1: 30 s doubled up to an hour, with full jitter by `chance` in 0..1.
-pub fn back_off(n_failures: u32, chance: f64) -> Duration {
-    let doublings = n_failures.saturating_sub(1).min(10);
-    let ceiling = (FIRST_BACK_OFF * 2u32.pow(doublings)).clamp(FIRST_BACK_OFF * 2, LONGEST_BACK_OFF);
-    FIRST_BACK_OFF + (ceiling - FIRST_BACK_OFF).mul_f64(chance.clamp(0.0, 1.0))
+impl BackOff {
+    /// How long to wait after failure number `n_failures`; `chance` in 0..1 picks between the first pause and the
+    /// ceiling, which doubles with each failure.
+    pub fn pause(&self, n_failures: u32, chance: f64) -> Duration {
+        let ceiling = self.first.saturating_mul(2u32.saturating_pow(n_failures)).min(self.longest).max(self.first);
+        self.first + (ceiling - self.first).mul_f64(chance.clamp(0.0, 1.0))
+    }
 }
 
 /// From when on a grant whose access token still lives counts as expiring: refreshing it is overdue.

@@ -11,7 +11,7 @@ use super::{
     mqtt::MqttSettings,
     section::Section,
 };
-use crate::account::AccountId;
+use crate::account::{AccountId, AmbiguousPolicy, BackOff};
 
 /// One login at one vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct AccountSettings {
     /// than a tenth of `refresh_every` unless it is given.
     pub jitter: Duration,
     pub ambiguous: AmbiguousPolicy,
+    /// [`KeeperSettings::back_off`].
+    pub back_off: BackOff,
     /// [`KeeperSettings::min_refresh_gap`] unless the account has one of its own.
     pub min_refresh_gap: Duration,
 }
@@ -37,17 +39,6 @@ pub struct AccountSettings {
 pub enum VendorSettings {
     Akuvox(AkuvoxSettings),
     Aqara(AqaraSettings),
-}
-
-/// What to do when the answer to a refresh was lost, and the refresh token may have been spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AmbiguousPolicy {
-    /// Send the same refresh token once more, promptly; the default.
-    RetryOnce,
-    /// Use the access token as long as it lives, and try again then.
-    WaitUntilExpiry,
-    /// Do nothing until someone asks for it.
-    Manual,
 }
 
 /// What a vendor's accounts get unless they are told otherwise, and how far it may go.
@@ -150,6 +141,7 @@ fn read_account(section: &mut Section<'_>, id: Option<AccountId>, keeper: &Keepe
         safety_margin,
         jitter,
         ambiguous,
+        back_off: keeper.back_off,
         min_refresh_gap,
     })
 }

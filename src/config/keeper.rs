@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::section::Section;
+use crate::account::BackOff;
 
 /// How gently the clouds are treated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +14,8 @@ pub struct KeeperSettings {
     pub refreshes_per_host: usize,
     /// How long one call to a cloud may take in all; 15 s by default.
     pub call_timeout: Duration,
-    /// The pause after a first failure, which then doubles; 30 s by default.
-    pub backoff_first: Duration,
-    /// The longest pause after failures; 1 h by default.
-    pub backoff_longest: Duration,
+    /// The pauses after failures: 30 s, doubled up to 1 h by default.
+    pub back_off: BackOff,
 }
 
 pub(super) const MIN_REFRESH_GAP: &str = "min_refresh_gap";
@@ -27,10 +26,12 @@ pub(super) fn read(mut section: Section<'_>) -> KeeperSettings {
         min_refresh_gap: read_min_refresh_gap(&mut section, seconds(60)),
         refreshes_per_host: section.whole_number("refreshes_per_host", 1..=64, 2).into(),
         call_timeout: section.duration("call_timeout", seconds(1)..=seconds(120), seconds(15)),
-        backoff_first: section.duration("backoff_first", Duration::from_millis(10)..=seconds(3600), seconds(30)),
-        backoff_longest: section.duration("backoff_longest", seconds(1)..=seconds(86_400), seconds(3600)),
+        back_off: BackOff {
+            first: section.duration("backoff_first", Duration::from_millis(10)..=seconds(3600), seconds(30)),
+            longest: section.duration("backoff_longest", seconds(1)..=seconds(86_400), seconds(3600)),
+        },
     };
-    if settings.backoff_longest < settings.backoff_first {
+    if settings.back_off.longest < settings.back_off.first {
         let why = "it is shorter than `backoff_first`";
         section.report_invalid("backoff_longest", why, "make it as long as `backoff_first`, or longer");
     }

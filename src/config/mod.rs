@@ -27,7 +27,7 @@ use std::{
     path::Path,
 };
 
-pub use accounts::{AccountSettings, AmbiguousPolicy, VendorSettings};
+pub use accounts::{AccountSettings, VendorSettings};
 pub use akuvox::{AkuvoxSettings, Phone};
 pub use aqara::{AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError};
 pub use errors::{ConfigError, ConfigErrors, Problem};

@@ -12,7 +12,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     account::{
-        AmbiguousPolicy, Attempt, Class, Code, Ending, EventType, FreshTokens, Secret, Settlement, Slot, UpdateOutcome,
+        AmbiguousPolicy, Attempt, Class, Code, Ending, EventType, FreshTokens, Patience, Secret, Settlement, Slot,
+        UpdateOutcome,
     },
     store::StoreError,
     vendor::{Answer, Spend, VendorError},
@@ -290,12 +291,12 @@ impl Shared {
         ending: Ending,
         answer: Option<Secret>,
     ) -> Leg {
-        let chance = fastrand::f64();
+        let patience = Patience { back_off: keeping.policy.back_off, chance: fastrand::f64() };
         let was_troubled = keeping.record().setbacks.consecutive > 0;
         let settlement = loop {
             let (ending, now) = (ending.clone(), self.clock.now());
             let settled = keeping.change_with(answer.as_ref(), |record| {
-                let settlement = record.settle(attempt, ending, now, chance);
+                let settlement = record.settle(attempt, ending, now, patience);
                 match settlement {
                     Settlement::Renewed { slot: Slot::Candidate } => {
                         record.handled(Some(attempt.fingerprint), UpdateOutcome::Proved);

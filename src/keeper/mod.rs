@@ -313,6 +313,7 @@ fn policy(account: &Account) -> Policy {
         safety_margin: settings.safety_margin,
         jitter: settings.jitter,
         min_refresh_gap: settings.min_refresh_gap,
+        back_off: settings.back_off,
         ambiguous: settings.ambiguous,
         usual_lifetime: rules.usual_lifetime,
         refresh_outlives_access: rules.refresh_outlives_access,

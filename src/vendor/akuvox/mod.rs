@@ -42,7 +42,7 @@ pub struct Akuvox {
 
 impl Akuvox {
     pub fn new(settings: AkuvoxSettings, http: Http) -> Self {
-        let host = settings.gate.host().to_owned();
+        let host = settings.gate.as_url().authority().to_owned();
         Self { settings, http, host, rest: OnceCell::new() }
     }
 
@@ -65,7 +65,7 @@ impl Akuvox {
             let url = format!("{}/rest_server", self.settings.gate);
             let headers = self.headers(REST_SERVER_API_VERSION)?;
             let answer = self.http.send(Request { method: Method::GET, url: &url, headers, body: None }).await?;
-            answer::rest_server(&answer, self.settings.gate.is_https())
+            answer::rest_server(&answer, self.settings.gate.as_url().scheme() == "https")
         });
         Ok(rest.await?.as_str())
     }

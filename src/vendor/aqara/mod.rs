@@ -40,7 +40,7 @@ pub struct Aqara {
 
 impl Aqara {
     pub fn new(settings: AqaraSettings, http: Http) -> Self {
-        let host = settings.base_url.host().to_owned();
+        let host = settings.base_url.as_url().authority().to_owned();
         Self { settings, http, host }
     }
 
@@ -63,7 +63,7 @@ impl Aqara {
         headers.insert("nonce", header_value(&nonce)?);
         headers.insert("time", header_value(&time)?);
         headers.insert("sign", header_value(&sign)?);
-        headers.insert("lang", header_value(&self.settings.lang)?);
+        headers.insert("lang", header_value(self.settings.lang.as_str())?);
         if let Some(access) = access {
             headers.insert("accesstoken", header_value(access.expose())?);
         }
@@ -121,8 +121,8 @@ impl Vendor for Aqara {
     }
 
     fn scene_id(&self, scene: &str) -> Option<String> {
-        let configured = self.settings.scenes.get(scene).cloned();
-        configured.or_else(|| is_scene_id(scene).then(|| scene.to_owned()))
+        let configured = self.settings.scenes.iter().find(|(key, _)| key.as_str() == scene);
+        configured.map(|(_, id)| id.to_string()).or_else(|| is_scene_id(scene).then(|| scene.to_owned()))
     }
 
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
