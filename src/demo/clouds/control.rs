@@ -61,7 +61,7 @@ pub(super) fn router<S: Simulation>() -> Router<Arc<Engine<S>>> {
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "GET /_sim/ lists what there is" }))))
 }
 
-async fn describe<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Value> {
+pub(super) async fn describe<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Value> {
     Json(json!({
         "what": format!("a simulated {} cloud; its tokens open nothing", S::VENDOR),
         "vendor": S::VENDOR,

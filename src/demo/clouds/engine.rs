@@ -12,6 +12,7 @@ use axum::{
     extract::{ConnectInfo, Query, State},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,9 @@ impl<S: Simulation> Engine<S> {
 
     /// Everything that the listener serves.
     pub(super) fn router(self: Arc<Self>) -> Router {
-        Router::new().nest("/_sim", control::router()).fallback(serve::<S>).with_state(self)
+        // A nested router answers without the slash only.
+        let control = Router::new().nest("/_sim", control::router()).route("/_sim/", get(control::describe::<S>));
+        control.fallback(serve::<S>).with_state(self)
     }
 }
 

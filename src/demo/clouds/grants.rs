@@ -269,7 +269,8 @@ fn new_token() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
 
-fn later(time: Timestamp, by: Duration) -> Timestamp {
+/// A time that comes `by` after another, or the last that there is.
+pub fn later(time: Timestamp, by: Duration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{envelope::Refused, knobs::AqaraKnobs, parse};
 use crate::demo::clouds::{
-    grants::{Pair, RefreshRefusal},
+    grants::{Pair, RefreshRefusal, later},
     simulation::Desk,
 };
 
@@ -58,7 +58,7 @@ pub(super) fn get_auth_code(codes: &mut [Option<AuthCode>], desk: &mut Desk<'_, 
         }
     };
     let interval = Duration::from_secs(desk.knobs.auth_code_interval_seconds);
-    if codes[account].as_ref().is_some_and(|it| desk.now < it.sent_at + interval) {
+    if codes[account].as_ref().is_some_and(|it| desk.now < later(it.sent_at, interval)) {
         desk.counters.throttled += 1;
         return Err(Refused::new(817, "auth code requested too often"));
     }
@@ -75,7 +75,7 @@ pub(super) fn get_token(codes: &mut [Option<AuthCode>], desk: &mut Desk<'_, Aqar
     let account = find_account(codes.len(), &name, asked.account_type)?;
     let wrong = || Refused::new(desk.knobs.wrong_auth_code_code, "auth code incorrect");
     let sent = codes[account].as_mut().filter(|it| !it.is_used && it.code == asked.auth_code).ok_or_else(wrong)?;
-    if sent.sent_at + CODE_LIFE <= desk.now {
+    if later(sent.sent_at, CODE_LIFE) <= desk.now {
         return Err(wrong());
     }
     sent.is_used = true;
