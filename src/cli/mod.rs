@@ -1,1 +1,4 @@
 //! One file a subcommand.
+
+#[cfg(feature = "demo")]
+pub mod simulate;

@@ -1,1 +1,3 @@
-//! The simulated clouds and an embedded broker.
+//! What is never in a user's build: the simulated clouds (and, beside them, the embedded broker of the demo).
+
+pub mod clouds;

@@ -1,0 +1,149 @@
+//! `latchkey simulate`: the simulated clouds alone, until Ctrl-C or SIGTERM.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::demo::clouds::{
+    AkuvoxCloud, AqaraCloud, Cloud, Options, Simulation, akuvox::AkuvoxKnobs, aqara::AqaraKnobs,
+};
+
+/// Runs simulated vendor clouds to try Latchkey, or any other client, against
+///
+/// Their tokens open nothing. `GET /_sim/` on either address says how to move their time and inject faults.
+/// Without --akuvox and --aqara, both run on free loopback ports.
+#[derive(Args, Clone, Debug)]
+pub struct SimulateArgs {
+    /// Where the Akuvox cloud listens; port 0 for a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub akuvox: Option<SocketAddr>,
+
+    /// Where the Aqara cloud listens; port 0 for a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub aqara: Option<SocketAddr>,
+
+    /// How many accounts are signed in at each cloud
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub accounts: u16,
+
+    /// How long access tokens live, for instance 60s; 7 days unless told
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    pub token_lifetime: Option<Duration>,
+
+    /// Print addresses and credentials as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The clouds that `latchkey simulate` runs.
+pub struct Simulators {
+    akuvox: Option<AkuvoxCloud>,
+    aqara: Option<AqaraCloud>,
+    n_accounts: usize,
+}
+
+/// Runs the clouds until the process is told to stop. Fails if an address cannot be listened at.
+pub async fn simulate(args: SimulateArgs) -> ExitCode {
+    match run(&args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            let _ = writeln!(io::stderr(), "the simulated clouds cannot run: {err}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Simulators {
+    /// Starts what the arguments name, or both clouds.
+    ///
+    /// # Errors
+    /// An address cannot be listened at.
+    pub async fn start(args: &SimulateArgs) -> io::Result<Self> {
+        let (akuvox, aqara) = match (args.akuvox, args.aqara) {
+            (None, None) => (Some(free_port()), Some(free_port())),
+            some => some,
+        };
+        let n_accounts = usize::from(args.accounts);
+        let lifetime = args.token_lifetime.map(|it| it.as_secs().max(1));
+        let akuvox = match akuvox {
+            None => None,
+            Some(address) => {
+                let mut knobs = AkuvoxKnobs::default();
+                knobs.token_lifetime_seconds = lifetime.unwrap_or(knobs.token_lifetime_seconds);
+                Some(AkuvoxCloud::start(address, Options { n_accounts, knobs, time: None }).await?)
+            }
+        };
+        let aqara = match aqara {
+            None => None,
+            Some(address) => {
+                let mut knobs = AqaraKnobs::default();
+                knobs.token_lifetime_seconds = lifetime.unwrap_or(knobs.token_lifetime_seconds);
+                Some(AqaraCloud::start(address, Options { n_accounts, knobs, time: None }).await?)
+            }
+        };
+        Ok(Self { akuvox, aqara, n_accounts })
+    }
+
+    /// The addresses and the first account's credentials, by vendor; `accounts` lists all where there are several.
+    pub fn describe(&self) -> Value {
+        let mut described = json!({});
+        if let Some(cloud) = &self.akuvox {
+            described["akuvox"] = describe(cloud, self.n_accounts);
+        }
+        if let Some(cloud) = &self.aqara {
+            described["aqara"] = describe(cloud, self.n_accounts);
+        }
+        described
+    }
+
+    /// Stops listening.
+    pub async fn shutdown(self) {
+        if let Some(cloud) = self.akuvox {
+            cloud.shutdown().await;
+        }
+        if let Some(cloud) = self.aqara {
+            cloud.shutdown().await;
+        }
+    }
+}
+
+async fn run(args: &SimulateArgs) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let simulators = Simulators::start(args).await?;
+    let described = simulators.describe();
+    let text = if args.json { described.to_string() } else { as_text(&described) };
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    simulators.shutdown().await;
+    Ok(())
+}
+
+fn describe<S: Simulation>(cloud: &Cloud<S>, n_accounts: usize) -> Value {
+    let mut described = json!(cloud.credentials(0));
+    described["url"] = json!(cloud.url());
+    if 1 < n_accounts {
+        described["accounts"] = (0..n_accounts).map(|it| json!(cloud.credentials(it))).collect();
+    }
+    described
+}
+
+fn as_text(described: &Value) -> String {
+    let pretty = serde_json::to_string_pretty(described).unwrap_or_default();
+    format!("Simulated clouds are up; GET <url>/_sim/ says what they can do. Ctrl-C stops them.\n{pretty}")
+}
+
+fn free_port() -> SocketAddr {
+    (std::net::Ipv4Addr::LOCALHOST, 0).into()
+}

@@ -1,0 +1,103 @@
+//! `POST /refresh_token` of the simulated gate (protocol/akuvox.md §3.11).
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{AkuvoxKnobs, RefreshAnswer, TokenValid, checks, checks::Malformed};
+use crate::demo::clouds::{
+    grants::{Pair, RefreshRefusal},
+    simulation::{Answer, Desk, Reply, Request},
+};
+
+#[derive(Deserialize)]
+struct Body {
+    refresh_token: String,
+}
+
+pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Answer {
+    let access_token = request.header("x-auth-token").filter(|it| !it.is_empty());
+    let refresh_token = match check(desk.knobs, request) {
+        Ok(it) => it,
+        Err(malformed) => {
+            let reply = refusal(desk.knobs, "request is invalid");
+            return Answer::refusal(reply, malformed.0).bearing("access_token", access_token);
+        }
+    };
+
+    let keeps_refresh_token =
+        desk.keeps_refresh_token || desk.knobs.refresh_answer == RefreshAnswer::MissingRefreshToken;
+    let granted = desk.grants.refresh(&refresh_token, access_token, keeps_refresh_token, desk.now, &desk.rules);
+    let answer = match granted {
+        Ok(granted) if granted.is_repeated => {
+            desk.counters.grace_answers += 1;
+            let reply = success(desk, &granted.pair, keeps_refresh_token);
+            Answer { outcome: "ok, again within the grace".to_owned(), ..Answer::success(reply, Some(granted.account)) }
+        }
+        Ok(granted) => {
+            desk.counters.refreshes += 1;
+            Answer::success(success(desk, &granted.pair, keeps_refresh_token), Some(granted.account))
+        }
+        Err(refused) => {
+            desk.counters.replays += u64::from(refused == RefreshRefusal::Spent);
+            let (message, outcome) = match refused {
+                RefreshRefusal::Unknown => (desk.knobs.refusal_message.as_str(), "unknown refresh token"),
+                RefreshRefusal::Spent => (desk.knobs.refusal_message.as_str(), "refresh token was used before"),
+                RefreshRefusal::Expired => (desk.knobs.refusal_message.as_str(), "refresh token expired"),
+                RefreshRefusal::Revoked => (desk.knobs.refusal_message.as_str(), "grant was revoked"),
+                RefreshRefusal::WrongAccessToken => ("token invalid", "x-auth-token does not match the refresh token"),
+                RefreshRefusal::AccessTokenEnded => ("token invalid", "access token has ended"),
+            };
+            Answer::refusal(refusal(desk.knobs, message), outcome)
+        }
+    };
+    answer.bearing("access_token", access_token).bearing("refresh_token", Some(&refresh_token))
+}
+
+/// The refresh token of a well-formed call.
+fn check(knobs: &AkuvoxKnobs, request: &Request) -> Result<String, Malformed> {
+    checks::app_headers(knobs, request, "6.8")?;
+    checks::content_type(request, "application/json")?;
+    if request.header("x-auth-token").is_none_or(str::is_empty) {
+        return Err(Malformed("no x-auth-token header".to_owned()));
+    }
+    let body: Body = serde_json::from_slice(&request.body)
+        .map_err(|_| Malformed("the body is not {\"refresh_token\": \"…\"}".to_owned()))?;
+    Ok(body.refresh_token)
+}
+
+fn success(desk: &Desk<'_, AkuvoxKnobs>, pair: &Pair, keeps_refresh_token: bool) -> Reply {
+    let lifetime = pair.access_expires_at.duration_since(desk.now).as_secs();
+    let mut tokens = Map::new();
+    tokens.insert("token".to_owned(), json!(pair.access_token));
+    if !keeps_refresh_token {
+        tokens.insert("refresh_token".to_owned(), json!(pair.refresh_token));
+    }
+    let token_valid = match desk.knobs.token_valid {
+        TokenValid::Text => Some(json!(lifetime.to_string())),
+        TokenValid::Number => Some(json!(lifetime)),
+        TokenValid::Zero => Some(json!("0")),
+        TokenValid::Missing => None,
+        TokenValid::Absurd => Some(json!("99999999999999999999")),
+    };
+    tokens.extend(token_valid.map(|it| ("token_valid".to_owned(), it)));
+
+    let tokens = Value::Object(tokens);
+    Reply::ok(&match desk.knobs.refresh_answer {
+        RefreshAnswer::Documented | RefreshAnswer::MissingRefreshToken => {
+            json!({ "datas": tokens, "err_code": "0", "message": "success" })
+        }
+        RefreshAnswer::WithResult => json!({ "result": 0, "datas": tokens, "err_code": "0", "message": "success" }),
+        RefreshAnswer::IntErrCode => json!({ "datas": tokens, "err_code": 0, "message": "success" }),
+        RefreshAnswer::UnderData => json!({ "data": tokens, "err_code": "0", "message": "success" }),
+        RefreshAnswer::UnderResult => json!({ "result": tokens, "err_code": "0", "message": "success" }),
+    })
+}
+
+fn refusal(knobs: &AkuvoxKnobs, message: &str) -> Reply {
+    let as_number = knobs.refusal_code.parse::<i64>();
+    Reply::ok(&match (knobs.refresh_answer, as_number) {
+        (RefreshAnswer::IntErrCode, Ok(number)) => json!({ "err_code": number, "message": message }),
+        (RefreshAnswer::WithResult, _) => json!({ "result": -1, "err_code": knobs.refusal_code, "message": message }),
+        _ => json!({ "err_code": knobs.refusal_code, "message": message }),
+    })
+}

@@ -1,0 +1,187 @@
+//! A simulated Aqara Open API v3.0: `POST /v3.0/open/api` (protocol/aqara.md).
+//!
+//! Intents: `config.auth.getAuthCode`, `config.auth.getToken`, `config.auth.refreshToken`, `config.scene.run`,
+//! `query.position.info`, `query.scene.listByPositionId`; any other is answered like one that is not open to the
+//! application (403). All accounts belong to one application.
+
+mod auth;
+mod envelope;
+mod gateway;
+mod home;
+mod knobs;
+mod sign;
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+pub use home::{Scene, scenes};
+pub use knobs::{AccessRefusalCode, AqaraKnobs, DetailKey};
+
+use super::{
+    grants::{Pair, RotationRules},
+    simulation::{Answer, Call, Desk, Reply, Request, Simulation},
+};
+use auth::AuthCode;
+use envelope::Refused;
+use gateway::{App, Gateway};
+
+const PATH: &str = "/v3.0/open/api";
+
+/// The behaviour behind [`AqaraCloud`](super::AqaraCloud).
+pub struct Aqara {
+    app: App,
+    gateway: Gateway,
+    /// The newest code of each account.
+    codes: Vec<Option<AuthCode>>,
+    n_requests: u64,
+}
+
+/// What a client of one account is configured with.
+#[derive(Clone, Serialize)]
+pub struct AqaraCredentials {
+    pub app_id: String,
+    pub key_id: String,
+    pub app_key: String,
+    /// The name that the account signs in with.
+    pub account: String,
+    pub open_id: String,
+    pub access_token: String,
+    pub refresh_token: String,
+    /// The live access token's end, RFC 3339 in UTC, by the cloud's clock.
+    pub expires_at: String,
+    /// Scene ids by name.
+    pub scenes: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    intent: String,
+    #[serde(default)]
+    data: Value,
+}
+
+impl Simulation for Aqara {
+    const VENDOR: &'static str = "aqara";
+    const CALLS: &'static [&'static str] = &[
+        "config.auth.getAuthCode",
+        "config.auth.getToken",
+        "config.auth.refreshToken",
+        "config.scene.run",
+        "query.position.info",
+        "query.scene.listByPositionId",
+    ];
+    type Knobs = AqaraKnobs;
+    type Credentials = AqaraCredentials;
+
+    fn new(n_accounts: usize) -> Self {
+        let codes = std::iter::repeat_with(|| None).take(n_accounts).collect();
+        Self { app: App::new(), gateway: Gateway::default(), codes, n_requests: 0 }
+    }
+
+    fn rules(knobs: &AqaraKnobs) -> RotationRules {
+        knobs.rules()
+    }
+
+    fn classify(request: &Request) -> Call {
+        let name = serde_json::from_slice::<Body>(&request.body).map_or_else(|_| request.path.clone(), |it| it.intent);
+        Call { is_refresh: name == "config.auth.refreshToken", is_action: name == "config.scene.run", name }
+    }
+
+    fn answer(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request) -> Answer {
+        self.n_requests += 1;
+        let request_id = format!("2085.{}.{}", self.n_requests, desk.now.as_millisecond());
+        let body = serde_json::from_slice::<Body>(&request.body);
+        let outcome = self.carry_out(desk, request, body.as_ref().ok());
+        let mut answer = envelope::answer(desk.knobs, request, &request_id, outcome);
+        if request.path != PATH {
+            answer.reply.status = 404;
+        }
+        let data = body.ok().map(|it| it.data).unwrap_or_default();
+        answer.action = data["sceneId"].as_str().map(str::to_owned);
+        answer
+            .bearing("access_token", gateway::access_token(request))
+            .bearing("refresh_token", data["refreshToken"].as_str())
+    }
+
+    fn busy(code: Option<i64>) -> Reply {
+        envelope::injected(200, code.unwrap_or(104))
+    }
+
+    fn throttled() -> Reply {
+        envelope::injected(429, 429)
+    }
+
+    fn credentials(&self, account: usize, pair: &Pair) -> AqaraCredentials {
+        AqaraCredentials {
+            app_id: self.app.app_id.clone(),
+            key_id: self.app.key_id.clone(),
+            app_key: self.app.app_key.clone(),
+            account: auth::account_name(account),
+            open_id: auth::open_id(account),
+            access_token: pair.access_token.clone(),
+            refresh_token: pair.refresh_token.clone(),
+            expires_at: pair.access_expires_at.to_string(),
+            scenes: scenes(account).into_iter().map(|it| (it.name.to_owned(), it.id)).collect(),
+        }
+    }
+
+    fn extras(&self, account: usize) -> Value {
+        let scenes = scenes(account).into_iter();
+        json!({
+            "account": auth::account_name(account),
+            "auth_code": self.codes[account].as_ref().map(|it| it.code.as_str()),
+            "scenes": scenes.map(|it| json!({ "id": it.id, "name": it.name })).collect::<Value>(),
+        })
+    }
+}
+
+impl Aqara {
+    fn carry_out(
+        &mut self,
+        desk: &mut Desk<'_, AqaraKnobs>,
+        request: &Request,
+        body: Option<&Body>,
+    ) -> Result<(Value, Option<usize>), Refused> {
+        if request.path != PATH {
+            return Err(Refused::new(301, "no such path"));
+        }
+        if request.method != Method::POST {
+            return Err(Refused::new(304, "only POST is supported"));
+        }
+        self.gateway.admit(&self.app, desk, request)?;
+        let Some(Body { intent, data }) = body else {
+            return Err(Refused::new(302, "the body is not {\"intent\", \"data\"}"));
+        };
+        if !intent.starts_with("config.auth.") {
+            let account = gateway::authorise(desk, request)?;
+            let result = match intent.as_str() {
+                "config.scene.run" => home::run_scene(desk, account, data),
+                "query.position.info" => home::list_positions(account, data),
+                "query.scene.listByPositionId" => home::list_scenes(desk, account, data),
+                _ => Err(Refused::new(403, "intent is not open to this application")),
+            };
+            return Ok((result?, Some(account)));
+        }
+        if desk.knobs.auth_intents_reject_stale_token && gateway::access_token(request).is_some() {
+            gateway::authorise(desk, request)?;
+        }
+        match intent.as_str() {
+            "config.auth.getAuthCode" => auth::get_auth_code(&mut self.codes, desk, data),
+            "config.auth.getToken" => auth::get_token(&mut self.codes, desk, data),
+            "config.auth.refreshToken" => auth::refresh_token(desk, data),
+            _ => Err(Refused::new(403, "intent is not open to this application")),
+        }
+    }
+}
+
+/// Reads an intent's data; what it lacks, or has of the wrong type, is a parameter error.
+fn parse<T: DeserializeOwned>(data: &Value) -> Result<T, Refused> {
+    // Only the caller reads serde's words, since they may quote what was sent.
+    T::deserialize(data).map_err(|err| Refused {
+        detail: err.to_string(),
+        ..Refused::new(302, "a parameter is missing or of the wrong type")
+    })
+}

@@ -1,0 +1,9 @@
+//! The simulated clouds are as strict as the real ones are known or feared to be, and their faults look as they should.
+#![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod akuvox;
+mod aqara_cloud;
+mod control;
+mod faults;
+mod http;
