@@ -1,11 +1,12 @@
 //! The store keeps what it acknowledged: through restarts, kills, damaged files, rollbacks and a lost half.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests stop the test by panicking")]
+#![allow(clippy::print_stdout, reason = "a child process tells its parent what was acknowledged")]
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -641,7 +642,7 @@ fn commit_until_killed(path: &Path) -> ! {
             loop {
                 revision += 1;
                 store.commit(commit(name, revision)).await.unwrap();
-                writeln!(std::io::stdout(), "told {name} {revision}").unwrap();
+                println!("told {name} {revision}");
             }
         })
     });

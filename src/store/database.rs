@@ -58,7 +58,7 @@ impl Database {
         let state = match open_sled(&path) {
             Ok(database) => State::Open(database),
             Err(breakage) => {
-                tracing::warn!(reason = %breakage.reason, "sled cannot be opened");
+                tracing::debug!(reason = %breakage.reason, "sled cannot be opened");
                 State::Broken(breakage)
             }
         };

@@ -66,7 +66,7 @@ pub(super) fn reconcile(
     report.damaged_unnamed += copies.journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
     let mut reconciled = Reconciled { journal_is_whole: copies.journal.damaged.is_empty(), ..Reconciled::default() };
     reconciled.last_checkpoint = in_journal.get(&Name::Checkpoint).map_or(0, |it| it[0].header.revision);
-    reconciled.remember_spent(copies.journal, sealer);
+    reconciled.spent = spent_in(copies.journal, sealer);
 
     for (name, highest_known) in known {
         let from_journal = in_journal.get(&name).map(Vec::as_slice).unwrap_or_default();
@@ -104,6 +104,19 @@ pub(super) fn reconcile(
         }
     }
     Ok(reconciled)
+}
+
+/// The spent fingerprints that any record of a journal remembers.
+pub(super) fn spent_in(journal: &Scan<'_>, sealer: &Sealer) -> BTreeSet<(AccountId, Fingerprint)> {
+    let mut all = BTreeSet::new();
+    for (_, frame) in &journal.frames {
+        if let Name::Account(account) = &frame.header.name
+            && let Some(Opened { content: Content::Record { spent, .. }, .. }) = open(frame, sealer)
+        {
+            all.extend(spent.into_iter().map(|it| (account.clone(), it)));
+        }
+    }
+    all
 }
 
 /// A frame that unsealed.
@@ -149,16 +162,6 @@ fn sled_frames(pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<HashMap<Name, Frame<'_>>,
 }
 
 impl Reconciled {
-    fn remember_spent(&mut self, journal: &Scan<'_>, sealer: &Sealer) {
-        for (_, frame) in &journal.frames {
-            if let Name::Account(account) = &frame.header.name
-                && let Some(Opened { content: Content::Record { spent, .. }, .. }) = open(frame, sealer)
-            {
-                self.spent.extend(spent.into_iter().map(|it| (account.clone(), it)));
-            }
-        }
-    }
-
     fn take(&mut self, name: Name, opened: Opened) {
         match (&name, opened.content) {
             (Name::Account(account), Content::Record { spent, payload }) => {

@@ -1,7 +1,7 @@
 //! The one thread that writes. Commits that wait together share one write and one sync.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     sync::{
         Arc, PoisonError, RwLock,
@@ -22,7 +22,7 @@ use super::{
     frame::Name,
     journal::Journal,
     open::set_aside,
-    reconcile::{Copies, reconcile},
+    reconcile::spent_in,
     record,
     scan::scan,
     seal::{Sealed, Sealer},
@@ -266,7 +266,12 @@ impl Writer {
 
     fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.heal();
-        self.database.is_spent(account, fingerprint)
+        let known = self.database.is_spent(account, fingerprint);
+        // Without sled the journal can still say yes, but not no.
+        if known.is_err() && self.spent_in_journal()?.contains(&(account.clone(), fingerprint)) {
+            return Ok(true);
+        }
+        known
     }
 
     fn check_room(&mut self) -> Result<(), StoreError> {
@@ -311,23 +316,30 @@ impl Writer {
         }
         match healed {
             Ok(()) => tracing::info!("sled is back"),
-            Err(error) => tracing::warn!(%error, "sled is not back yet; it is tried again"),
+            // It was warned of when it broke.
+            Err(error) => tracing::debug!(%error, "sled is not back yet; it is tried again"),
         }
     }
 
     /// Gives sled what the journal has and it has not, and makes it durable: checkpoints in the journal speak of it.
     fn bring_up(&mut self) -> Result<(), StoreError> {
-        let failed = |error: io::Error| StoreError::io("read", self.folder.root(), &error);
-        let bytes = self.journal.read().map_err(failed)?;
-        let newest = self.journal.newest_frames().map_err(failed)?;
-        let scan = scan(&bytes)?;
-        let copies = Copies { journal: &scan, sled: None, identity: None };
-        let spent = reconcile(&copies, &self.sealer, &mut OpenReport::default())?.spent;
-        let newest = Vec::from_iter(newest.into_iter().filter(|it| it.name != Name::Checkpoint));
+        let spent = self.spent_in_journal()?;
+        let mut newest = self.journal.newest_frames().map_err(|error| self.cannot_read(&error))?;
+        newest.retain(|it| it.name != Name::Checkpoint);
         if self.database.bring_up(&newest, &Vec::from_iter(spent))? {
             self.database.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// The fingerprints that the journal's records remember.
+    fn spent_in_journal(&self) -> Result<BTreeSet<(AccountId, Fingerprint)>, StoreError> {
+        let bytes = self.journal.read().map_err(|error| self.cannot_read(&error))?;
+        Ok(spent_in(&scan(&bytes)?, &self.sealer))
+    }
+
+    fn cannot_read(&self, error: &io::Error) -> StoreError {
+        StoreError::io("read", self.journal.path(), error)
     }
 
     fn count_journal(&self) {
