@@ -20,7 +20,7 @@ mod update;
 pub use code::Code;
 pub use event::EventType;
 pub use failure::Class;
-pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use fingerprint::{Fingerprint, FingerprintError, FingerprintKey};
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
 pub use policy::{AmbiguousPolicy, BackOff, Policy};

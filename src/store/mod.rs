@@ -1,38 +1,179 @@
-//! stub
-use crate::account::{AccountId, Fingerprint};
+//! The journal, sled beside it, sealing.
+//!
+//! sled 0.34.7 opens damaged files without an error and serves older values, and its `flush` is no fsync; for a token
+//! that may be spent once, an older value is the worst there is. So the journal, an append-only file in front of it,
+//! is what a commit waits for and what counts at start; sled is the second copy, and remembers every spent token.
+//!
+//! A way through: [`open`](self::open) puts the two side by side and mends what differs; `writer` is the one thread that
+//! writes; `journal` and `database` are the two copies; `frame`, `seal` and `record` are what lies in them; `folder`,
+//! `key` and `ballast` are what lies around them.
+//!
+//! The folder:
+//!
+//! | name | |
+//! |---|---|
+//! | `lock` | held for as long as the process lives |
+//! | `identity` | the sealed fingerprint key: tells a wrong key before anything is touched |
+//! | `journal` | sealed frames, newest last; `journal.new` while it is being rewritten |
+//! | `db/` | sled |
+//! | `ballast` | 1 MiB that is given up when the disk is full |
+//! | `key` | the sealing key, where it is kept here |
+//! | `*.damaged-<seconds>` | what could not be read and was set aside |
+
+mod ballast;
+pub mod codec;
+mod counters;
+mod database;
+mod error;
+mod folder;
+mod frame;
+mod journal;
+mod key;
+mod open;
+mod reconcile;
+mod record;
+mod scan;
+mod seal;
+mod sled_store;
+mod writer;
+
+use std::{fmt, path::PathBuf, time::Duration};
+
 use async_trait::async_trait;
 use zeroize::Zeroizing;
-pub mod codec;
+
+pub use counters::Stats;
+pub use error::StoreError;
+pub use sled_store::SledStore;
+
+use crate::account::{AccountId, Fingerprint, Secret};
+
+/// How often sled is made durable, unless settings say otherwise.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
+
+/// Where the records of accounts are kept. An account's revision goes up by one with each commit, from 1 on.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// The newest record of each account, in no particular order. The first call takes them; they are not kept in memory,
+    /// so every later call gives none.
     fn load(&self) -> Vec<Entry>;
+
+    /// Durable when it returns the new revision, which is `expected + 1`. A caller that stops waiting does not undo it.
+    ///
+    /// Fails with [`StoreError::Conflict`] unless the account's newest revision is `expected` (0 for one without any).
+    /// After any other error nothing was changed, and the next commit may work again.
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError>;
+
+    /// Whether this account ever spent a refresh token with this fingerprint.
     async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError>;
+
+    /// A small named document that belongs to no account, as it was last put; nothing where there is none.
     fn note(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// Keeps a small named document, sealed and durable like a record. The name has 1 to 64 bytes.
     async fn put_note(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Fails if a commit could not be taken at this moment (no room, read-only, folder gone, an earlier write that failed
+    /// and cannot be mended): to be asked before a refresh token is spent.
     async fn check_room(&self) -> Result<(), StoreError>;
+
+    /// Makes sled durable and stops; every later call fails with [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;
 }
+
+/// The newest record of one account.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     pub account: AccountId,
     pub revision: u64,
     pub payload: Zeroizing<Vec<u8>>,
 }
+
+/// A new record for one account.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Commit {
     pub account: AccountId,
+    /// The revision that the new record follows.
     pub expected: u64,
     pub payload: Zeroizing<Vec<u8>>,
+    /// The fingerprints of all recently spent refresh tokens that the record remembers. They are added to those known;
+    /// giving one again does no harm, and brings it back if sled was lost.
     pub spent: Vec<Fingerprint>,
 }
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("closed")]
-    Closed,
-    #[error("conflict")]
-    Conflict { account: AccountId, expected: u64, found: u64 },
+
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The folder. It is made (0700) where it is missing.
+    pub path: PathBuf,
+    pub key: KeySource,
+    /// How often sled is made durable; [`CHECKPOINT_EVERY`] by default.
+    pub checkpoint_every: Duration,
 }
-impl StoreError {
-    pub fn mend(&self) -> &'static str {
-        ""
+
+/// Where the sealing key of 32 bytes comes from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// A file of 64 hex digits, 0600; made where there is neither a key nor a store. It may lie in the store's folder.
+    File(PathBuf),
+    /// The key itself, as 64 hex digits or base64.
+    Given(Secret),
+}
+
+/// What was found when the store was opened. Everything but the first field is worth a warning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// There was no store here.
+    pub created: bool,
+    /// sled served these from before its last checkpoint. They were mended from the journal: nothing was lost.
+    pub rolled_back: Vec<AccountId>,
+    /// The journal lacked the newest record of these, sled had it: nothing was lost.
+    pub mended_from_sled: Vec<AccountId>,
+    /// A newer record of these is known to have existed and no copy of it can be read: an older one is served. Treat
+    /// their tokens as unproven.
+    pub outdated: Vec<AccountId>,
+    /// No copy of any record of these can be read.
+    pub unreadable: Vec<AccountId>,
+    /// Stretches of the journal that could not be read and were stepped over.
+    pub damaged_records: u64,
+    /// Of those, how many do not even tell which account they belonged to. If there are any, any account may be outdated.
+    pub damaged_unnamed: u64,
+    /// The journal ended in the middle of a record, as a crash leaves it; the end was cut.
+    pub torn_tail: bool,
+    /// The journal was missing and was made anew from sled.
+    pub journal_missing: bool,
+    /// sled could not be opened: it was moved there and rebuilt from the journal.
+    pub sled_set_aside: Option<PathBuf>,
+    /// sled cannot be opened at the moment, because of room or rights; it will be tried again.
+    pub sled_unavailable: Option<String>,
+    /// The fingerprint key could not be read from any copy and was made anew: tokens spent until now are not recognised.
+    pub fingerprint_key_lost: bool,
+}
+
+impl OpenReport {
+    /// Whether the store was as a clean stop or a plain crash leaves it.
+    pub fn is_clean(&self) -> bool {
+        let expected = Self { created: self.created, torn_tail: self.torn_tail, ..Self::default() };
+        *self == expected
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({}, revision {}, {} bytes)", self.account, self.revision, self.payload.len())
+    }
+}
+
+impl fmt::Debug for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Commit({}, after revision {}, {} bytes)", self.account, self.expected, self.payload.len())
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Given(_) => f.write_str("Given(***)"),
+        }
     }
 }

@@ -1,0 +1,279 @@
+//! sled 0.34.7, the second copy, with the guards that it needs. A failure here never fails a commit.
+//!
+//! It leaves `snap.*.generating` files behind a kill that make it unopenable, serves nothing but errors after a full disk
+//! until it is reopened, and its `flush` is no fsync. It is never given to more than one thread, and never `flush_async`.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    error::StoreError,
+    folder::{Folder, sync_folder},
+    seal::Sealed,
+};
+use crate::account::{AccountId, Fingerprint};
+
+pub(super) const NAME: &str = "db";
+
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+const SEGMENT_BYTES: usize = 64 * 1024;
+
+/// The first byte of the key of a spent fingerprint; frames have lower ones.
+const SPENT: u8 = 0x10;
+
+/// After a kill the lock of sled's file may linger for a moment.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Keys and values.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+pub(super) struct Database {
+    path: PathBuf,
+    state: State,
+}
+
+enum State {
+    Open(sled::Db),
+    Broken(Breakage),
+}
+
+/// Why sled cannot be used.
+#[derive(Clone, Debug)]
+pub(super) struct Breakage {
+    pub(super) reason: String,
+    /// Whether the files are to blame, rather than room or rights that may come back.
+    pub(super) is_damage: bool,
+}
+
+impl Database {
+    /// Opens sled in the folder, making it where it is missing. If that fails, the database says why.
+    pub(super) fn open(folder: &Folder) -> Self {
+        let path = folder.path(NAME);
+        let state = match open_sled(&path) {
+            Ok(database) => State::Open(database),
+            Err(breakage) => {
+                tracing::debug!(reason = %breakage.reason, "sled cannot be opened");
+                State::Broken(breakage)
+            }
+        };
+        Self { path, state }
+    }
+
+    pub(super) fn breakage(&self) -> Option<&Breakage> {
+        match &self.state {
+            State::Open(_) => None,
+            State::Broken(breakage) => Some(breakage),
+        }
+    }
+
+    /// All frames, each with its key.
+    pub(super) fn frames(&mut self) -> Result<Pairs, StoreError> {
+        self.with(|database| {
+            let frames = database.range(..[SPENT]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            frames.collect()
+        })
+    }
+
+    /// Takes frames and spent fingerprints, all or none.
+    pub(super) fn apply(&mut self, frames: &[Sealed], spent: &[(AccountId, Fingerprint)]) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut batch = sled::Batch::default();
+            for frame in frames {
+                batch.insert(frame.name.database_key(), frame.bytes.as_slice());
+            }
+            for (account, fingerprint) in spent {
+                batch.insert(spent_key(account, *fingerprint), &[]);
+            }
+            database.apply_batch(batch)
+        })
+    }
+
+    /// Takes of these frames and fingerprints what it does not have; whether there was any.
+    pub(super) fn bring_up(
+        &mut self,
+        frames: &[Sealed],
+        spent: &[(AccountId, Fingerprint)],
+    ) -> Result<bool, StoreError> {
+        let (frames, spent) = self.with(|database| {
+            let mut missing_frames = Vec::new();
+            for frame in frames {
+                if database.get(frame.name.database_key())?.is_none_or(|it| it != frame.bytes.as_slice()) {
+                    missing_frames.push(frame.clone());
+                }
+            }
+            let mut missing_spent = Vec::new();
+            for (account, fingerprint) in spent {
+                if !database.contains_key(spent_key(account, *fingerprint))? {
+                    missing_spent.push((account.clone(), *fingerprint));
+                }
+            }
+            Ok((missing_frames, missing_spent))
+        })?;
+        if frames.is_empty() && spent.is_empty() {
+            return Ok(false);
+        }
+        self.apply(&frames, &spent)?;
+        Ok(true)
+    }
+
+    pub(super) fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.with(|database| database.contains_key(spent_key(account, fingerprint)))
+    }
+
+    /// Makes all that was applied durable.
+    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        self.with(|database| {
+            database.flush()?;
+            keep_private(&path)?;
+            Ok(sync_files(&path)?)
+        })
+    }
+
+    /// Lets go of the files.
+    pub(super) fn close(&mut self) {
+        self.break_off(Breakage { reason: "it is closed".to_owned(), is_damage: false });
+    }
+
+    fn with<T>(&mut self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let database = match &self.state {
+            State::Open(database) => database,
+            State::Broken(breakage) => return Err(StoreError::Database { reason: breakage.reason.clone() }),
+        };
+        // sled panics on some damage. It is dropped then, so nothing half-done is seen again.
+        let breakage = match catch_unwind(AssertUnwindSafe(|| work(database))) {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => breakage(&error),
+            Err(_) => Breakage { reason: "sled panicked".to_owned(), is_damage: true },
+        };
+        tracing::warn!(reason = %breakage.reason, "sled failed; the journal goes on without it");
+        let reason = breakage.reason.clone();
+        self.break_off(breakage);
+        Err(StoreError::Database { reason })
+    }
+
+    fn break_off(&mut self, breakage: Breakage) {
+        let state = std::mem::replace(&mut self.state, State::Broken(breakage));
+        // Dropping flushes once more, which may panic where the work before did.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+    }
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
+    prepare(path).map_err(|error| breakage(&error.into()))?;
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .mode(sled::Mode::LowSpace);
+    let mut tries = 1;
+    loop {
+        let error = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(database)) => {
+                let _ = keep_private(path);
+                return Ok(database);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => return Err(Breakage { reason: "sled panicked while opening".to_owned(), is_damage: true }),
+        };
+        let is_held = matches!(&error, sled::Error::Io(error) if is_locked(error));
+        if !is_held || tries == LOCK_TRIES {
+            return Err(breakage(&error));
+        }
+        tries += 1;
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// Makes the folder where it is missing, and removes what a kill during an earlier open left: sled would read the partial
+/// snapshot as its newest and never open again.
+fn prepare(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    for file in fs::read_dir(path)? {
+        let file = file?;
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// sled makes its files with the process's mask; they are to be as private as ours.
+fn keep_private(path: &Path) -> io::Result<()> {
+    for_each_file(path, &|file, is_folder| {
+        let mode = if is_folder { 0o700 } else { 0o600 };
+        fs::set_permissions(file, fs::Permissions::from_mode(mode))
+    })
+}
+
+/// sled's own flush waits for the pages only, not for the disk's cache and the file's length.
+fn sync_files(path: &Path) -> io::Result<()> {
+    for_each_file(path, &|file, is_folder| {
+        let file = fs::File::open(file)?;
+        if is_folder { file.sync_all() } else { file.sync_data() }
+    })?;
+    sync_folder(path)
+}
+
+/// Visits all below `path`. What sled's own threads remove meanwhile is no error.
+fn for_each_file(path: &Path, visit: &dyn Fn(&Path, bool) -> io::Result<()>) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_folder = entry.file_type()?.is_dir();
+        match visit(&entry.path(), is_folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ if is_folder => for_each_file(&entry.path(), visit)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn breakage(error: &sled::Error) -> Breakage {
+    let is_damage = match error {
+        sled::Error::Io(error) => !(is_of_the_moment(error) || is_locked(error)),
+        _ => true,
+    };
+    Breakage { reason: error.to_string(), is_damage }
+}
+
+/// Whether the machine is short of something, and the files are innocent.
+fn is_of_the_moment(error: &io::Error) -> bool {
+    const TOO_MANY_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
+    let is_short = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::OutOfMemory
+            | io::ErrorKind::Interrupted
+    );
+    is_short || TOO_MANY_FILES.contains(&error.raw_os_error())
+}
+
+/// sled gives a held lock no kind of its own.
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+fn spent_key(account: &AccountId, fingerprint: Fingerprint) -> Vec<u8> {
+    let mut key = vec![SPENT];
+    key.extend_from_slice(account.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(fingerprint.as_bytes());
+    key
+}

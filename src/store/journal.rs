@@ -1,0 +1,296 @@
+//! The journal: an append-only file of frames. What it has synced is what was promised.
+
+use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
+
+use super::{
+    folder::{Folder, is_in_place, private},
+    frame::{self, Name},
+    scan::Scan,
+    seal::Sealed,
+};
+
+pub(super) const NAME: &str = "journal";
+
+/// Below this length a journal is never compacted.
+const COMPACT_ABOVE: u64 = 1024 * 1024;
+
+pub(super) struct Journal {
+    folder: Arc<Folder>,
+    file: File,
+    /// Where the last acknowledged frame ends, and the next one will start.
+    len: u64,
+    newest: HashMap<Name, Position>,
+    health: Health,
+    #[cfg(test)]
+    pub(super) faults: std::collections::VecDeque<Fault>,
+}
+
+/// Where the newest frame of a name lies.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    revision: u64,
+    offset: u64,
+    len: usize,
+}
+
+#[derive(PartialEq)]
+enum Health {
+    Well,
+    /// The file is durable, its name in the folder is perhaps not yet.
+    NameUnsynced,
+    /// A sync failed, or what a failed write left could not be cut off. After a failed sync the kernel may call pages
+    /// clean that never reached the disk, so this file is not written to again: its good part moves to a new one.
+    Suspect,
+}
+
+/// What a test makes the disk do at the next append.
+#[cfg(test)]
+pub(super) enum Fault {
+    /// This many bytes are written, then the write fails.
+    Write(usize, io::ErrorKind),
+    Sync(io::ErrorKind),
+}
+
+impl Journal {
+    /// A new journal of these frames, in place of any other.
+    pub(super) fn create(folder: Arc<Folder>, frames: &[Sealed]) -> io::Result<Self> {
+        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        let file = folder.install(NAME, &bytes)?;
+        folder.sync()?;
+        let mut journal = Self::new(folder, file, 0);
+        journal.take_in(frames);
+        Ok(journal)
+    }
+
+    /// The journal that `scan` was made of. Its torn end is cut, and it is synced with its name: what a killed process had
+    /// written without a sync is about to be served, so it must not vanish again.
+    pub(super) fn adopt(folder: Arc<Folder>, scan: &Scan<'_>) -> io::Result<Self> {
+        let file = private().read(true).write(true).open(folder.path(NAME))?;
+        let len = scan.good_len as u64;
+        if scan.is_torn {
+            file.set_len(len)?;
+        }
+        file.sync_all()?;
+        folder.sync()?;
+        let mut journal = Self::new(folder, file, len);
+        for (offset, frame) in &scan.frames {
+            let position = Position { revision: frame.header.revision, offset: *offset as u64, len: frame.bytes.len() };
+            if journal.revision(&frame.header.name) <= position.revision {
+                journal.newest.insert(frame.header.name.clone(), position);
+            }
+        }
+        Ok(journal)
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path(NAME)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The newest revision of a name; 0 where there is none.
+    pub(super) fn revision(&self, name: &Name) -> u64 {
+        self.newest.get(name).map_or(0, |it| it.revision)
+    }
+
+    /// How many accounts have a record.
+    pub(super) fn n_accounts(&self) -> usize {
+        self.newest.keys().filter(|it| matches!(it, Name::Account(_))).count()
+    }
+
+    /// Writes the frames and syncs them, all or none: after an error, none of them is the newest of its name, and the next
+    /// append works if the disk does.
+    pub(super) fn append(&mut self, frames: &[Sealed]) -> io::Result<()> {
+        self.make_well()?;
+        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        if let Err(error) = self.write(&bytes) {
+            if self.file.set_len(self.len).is_err() {
+                self.health = Health::Suspect;
+            }
+            return Err(error);
+        }
+        if let Err(error) = self.sync() {
+            self.health = Health::Suspect;
+            return Err(error);
+        }
+        self.take_in(frames);
+        Ok(())
+    }
+
+    /// Mends what an earlier failure left, and fails if that or opening the file for writing does.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        self.make_well()?;
+        private().write(true).open(self.path()).map(drop)
+    }
+
+    /// Whether most of the file is records that newer ones have replaced.
+    pub(super) fn is_bloated(&self) -> bool {
+        let live: u64 = self.newest.values().map(|it| it.len as u64).sum();
+        self.len > COMPACT_ABOVE.max(4 * live)
+    }
+
+    /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place. A kill at any
+    /// moment leaves either file whole.
+    pub(super) fn rewrite(&mut self) -> io::Result<()> {
+        let frames = self.newest_frames()?;
+        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        self.file = self.folder.install(NAME, &bytes)?;
+        self.len = 0;
+        self.take_in(&frames);
+        // Until the new name is durable a crash may bring the old file back, so nothing may be promised before.
+        self.health = Health::NameUnsynced;
+        self.make_well()
+    }
+
+    /// The newest frame of each name in the order of the file. Fails where one can no longer be read as it was written.
+    pub(super) fn newest_frames(&self) -> io::Result<Vec<Sealed>> {
+        let mut positions: Vec<_> = self.newest.iter().collect();
+        positions.sort_by_key(|(_, position)| position.offset);
+        let frames = positions.into_iter().map(|(name, position)| {
+            let mut bytes = vec![0; position.len];
+            self.file.read_exact_at(&mut bytes, position.offset)?;
+            let is_whole = frame::parse_exact(&bytes)
+                .is_some_and(|it| it.header.name == *name && it.header.revision == position.revision);
+            if !is_whole {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a record in the journal no longer reads back"));
+            }
+            Ok(Sealed { name: name.clone(), revision: position.revision, bytes })
+        });
+        frames.collect()
+    }
+
+    /// All that was acknowledged, as bytes.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    fn new(folder: Arc<Folder>, file: File, len: u64) -> Self {
+        Self {
+            folder,
+            file,
+            len,
+            newest: HashMap::new(),
+            health: Health::Well,
+            #[cfg(test)]
+            faults: Default::default(),
+        }
+    }
+
+    fn make_well(&mut self) -> io::Result<()> {
+        if self.health == Health::NameUnsynced {
+            self.folder.sync()?;
+            self.health = Health::Well;
+        }
+        if self.health == Health::Suspect || !is_in_place(&self.file, &self.path()) {
+            return self.rewrite();
+        }
+        Ok(())
+    }
+
+    /// Notes frames that were just written at the end.
+    fn take_in(&mut self, frames: &[Sealed]) {
+        for frame in frames {
+            let position = Position { revision: frame.revision, offset: self.len, len: frame.bytes.len() };
+            self.newest.insert(frame.name.clone(), position);
+            self.len += frame.bytes.len() as u64;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(Fault::Write(n_bytes, kind)) = self.faults.pop_front_if(|it| matches!(it, Fault::Write(..))) {
+            self.file.write_all_at(&bytes[..n_bytes.min(bytes.len())], self.len)?;
+            return Err(kind.into());
+        }
+        self.file.write_all_at(bytes, self.len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(Fault::Sync(kind)) = self.faults.pop_front_if(|it| matches!(it, Fault::Sync(_))) {
+            return Err(kind.into());
+        }
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::{scan::scan, seal::Sealer};
+
+    fn fixture() -> (tempfile::TempDir, Arc<Folder>, Journal) {
+        let base = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::take(&base.path().join("store")).unwrap());
+        let journal = Journal::create(folder.clone(), &[]).unwrap();
+        (base, folder, journal)
+    }
+
+    fn name() -> Name {
+        Name::Account("home".parse().unwrap())
+    }
+
+    fn record(revision: u64) -> Sealed {
+        Sealer::new(&[1; 32]).seal(&name(), revision, &[0; 100]).unwrap()
+    }
+
+    fn revisions_on_disk(folder: &Folder) -> Vec<u64> {
+        let bytes = fs::read(folder.path(NAME)).unwrap();
+        let scan = scan(&bytes).unwrap();
+        assert!(scan.damaged.is_empty() && !scan.is_torn);
+        scan.frames.iter().map(|(_, it)| it.header.revision).collect()
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_journal_as_it_was() {
+        for n_bytes in [0, 1, 60, 10_000] {
+            let (_base, folder, mut journal) = fixture();
+            journal.append(&[record(1)]).unwrap();
+            journal.faults.push_back(Fault::Write(n_bytes, io::ErrorKind::StorageFull));
+            assert_eq!(journal.append(&[record(2)]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!((journal.revision(&name()), revisions_on_disk(&folder)), (1, vec![1]));
+            journal.append(&[record(2)]).unwrap();
+            assert_eq!((journal.revision(&name()), revisions_on_disk(&folder)), (2, vec![1, 2]));
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_the_good_part_moves_to_a_new_file() {
+        let (_base, folder, mut journal) = fixture();
+        journal.append(&[record(1)]).unwrap();
+        let suspect = File::open(folder.path(NAME)).unwrap();
+        journal.faults.push_back(Fault::Sync(io::ErrorKind::Other));
+        journal.append(&[record(2)]).unwrap_err();
+        assert_eq!(journal.revision(&name()), 1);
+        journal.append(&[record(2)]).unwrap();
+        assert!(!is_in_place(&suspect, &folder.path(NAME)));
+        assert_eq!(revisions_on_disk(&folder), [1, 2]);
+    }
+
+    #[test]
+    fn a_journal_that_was_deleted_under_way_is_put_back() {
+        let (_base, folder, mut journal) = fixture();
+        journal.append(&[record(1)]).unwrap();
+        fs::remove_file(folder.path(NAME)).unwrap();
+        journal.append(&[record(2)]).unwrap();
+        assert_eq!(revisions_on_disk(&folder), [1, 2]);
+    }
+
+    #[test]
+    fn a_rewrite_keeps_the_newest_frame_of_each_name_only() {
+        let (_base, folder, mut journal) = fixture();
+        for revision in 1..=5 {
+            journal.append(&[record(revision)]).unwrap();
+        }
+        journal.rewrite().unwrap();
+        assert_eq!(revisions_on_disk(&folder), [5]);
+        journal.append(&[record(6)]).unwrap();
+        assert_eq!(revisions_on_disk(&folder), [5, 6]);
+    }
+}

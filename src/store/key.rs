@@ -1,0 +1,104 @@
+//! The key that seals the store: read, or made once for a store that does not exist yet.
+
+use std::{fs, io, path::Path};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use zeroize::Zeroizing;
+
+use super::{
+    KeySource,
+    error::StoreError,
+    folder::{check_private, install, sync_folder},
+    seal::random,
+};
+
+type Key = Zeroizing<[u8; 32]>;
+
+/// The key of `source`. A key file is made only where `store_exists` is false.
+pub(super) fn obtain(source: &KeySource, store_exists: bool) -> Result<Key, StoreError> {
+    let path = match source {
+        KeySource::Given(text) => {
+            return parse(text.expose()).ok_or_else(|| StoreError::KeyMalformed { place: "the given key".to_owned() });
+        }
+        KeySource::File(path) => path,
+    };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return if store_exists { Err(StoreError::KeyMissing { path: path.clone() }) } else { make(path) };
+        }
+        Err(error) => return Err(StoreError::io("look at", path, &error)),
+    };
+    check_private(path, &metadata)?;
+    let text = fs::read(path).map(Zeroizing::new).map_err(|error| StoreError::io("read", path, &error))?;
+    let key = std::str::from_utf8(&text).ok().and_then(parse);
+    key.ok_or_else(|| StoreError::KeyMalformed { place: path.display().to_string() })
+}
+
+/// 64 hex digits, or base64 of 32 bytes; space around it does not count.
+fn parse(text: &str) -> Option<Key> {
+    let text = text.trim();
+    let mut key = Key::default();
+    if hex::decode_to_slice(text, &mut *key).is_ok() {
+        return Some(key);
+    }
+    let bytes = Zeroizing::new(BASE64_STANDARD.decode(text).ok()?);
+    key.copy_from_slice(bytes.get(..32).filter(|_| bytes.len() == 32)?);
+    Some(key)
+}
+
+/// The key is on the disk before anything is sealed with it.
+fn make(path: &Path) -> Result<Key, StoreError> {
+    let key = Key::new(random()?);
+    let mut text = Zeroizing::new(vec![0; 65]);
+    hex::encode_to_slice(*key, &mut text[..64]).expect("32 bytes are 64 hex digits");
+    text[64] = b'\n';
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    install(path, &text)
+        .and_then(|_| sync_folder(folder))
+        .map_err(|error| StoreError::io("make the key file", path, &error))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+    use crate::account::Secret;
+
+    #[test]
+    fn a_key_is_taken_in_hex_and_in_base64_and_in_no_other_length() {
+        let hex_text = "07".repeat(32);
+        let base64_text = BASE64_STANDARD.encode([7; 32]);
+        for text in [hex_text.clone(), format!(" {hex_text}\n"), base64_text] {
+            assert_eq!(*obtain(&KeySource::Given(Secret::new(text)), true).unwrap(), [7; 32]);
+        }
+        for text in [String::new(), "07".repeat(31), "07".repeat(33), BASE64_STANDARD.encode([7; 33])] {
+            assert!(matches!(obtain(&KeySource::Given(Secret::new(text)), true), Err(StoreError::KeyMalformed { .. })));
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_and_only_beside_no_store() {
+        let base = tempfile::tempdir().unwrap();
+        let source = KeySource::File(base.path().join("key"));
+        assert_eq!(obtain(&source, true), Err(StoreError::KeyMissing { path: base.path().join("key") }));
+        let key = obtain(&source, false).unwrap();
+        assert_eq!(fs::metadata(base.path().join("key")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(obtain(&source, true).unwrap(), key);
+        assert_eq!(obtain(&source, false).unwrap(), key);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_the_mend() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("key");
+        let source = KeySource::File(path.clone());
+        obtain(&source, false).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = obtain(&source, true).err().unwrap();
+        assert_eq!(error, StoreError::Loose { path, mode: 0o640, is_folder: false });
+        assert!(error.mend().contains("chmod 600"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Opening the store. Nothing is made, moved or changed before the folder, the lock, the key and the format are found right.
+
+use std::{collections::HashMap, fs, io, path::PathBuf, sync::Arc};
+
+use super::{
+    Entry, OpenReport, StoreError, StoreSettings,
+    ballast::Ballast,
+    counters::Counters,
+    database::{self, Database, Pairs},
+    folder::Folder,
+    frame::{self, Name, Parsed},
+    journal::{self, Journal},
+    key,
+    reconcile::{Copies, Reconciled, reconcile},
+    scan::{Scan, scan},
+    seal::{Sealed, Sealer, random},
+    writer::{Notes, Writer},
+};
+use crate::{account::FingerprintKey, clock::Clock};
+
+const IDENTITY: &str = "identity";
+
+/// The store, ready for its writer's thread.
+pub(super) struct Opened {
+    pub(super) writer: Writer,
+    pub(super) entries: Vec<Entry>,
+    pub(super) fingerprint_key: FingerprintKey,
+    pub(super) report: OpenReport,
+}
+
+pub(super) fn open(
+    settings: &StoreSettings,
+    clock: Clock,
+    notes: Notes,
+    counters: Arc<Counters>,
+) -> Result<Opened, StoreError> {
+    let folder = Arc::new(Folder::take(&settings.path)?);
+    let identity = folder.read(IDENTITY)?;
+    let journal_bytes = folder.read(journal::NAME)?;
+    let store_exists = identity.is_some() || journal_bytes.is_some() || folder.path(database::NAME).exists();
+    let sealer = Sealer::new(&*key::obtain(&settings.key, store_exists)?);
+    let scan = scan(journal_bytes.as_deref().unwrap_or_default())?;
+    check_key(&sealer, &folder, identity.as_deref(), &scan)?;
+    clear_leftovers(&folder)?;
+
+    let mut report = OpenReport { torn_tail: scan.is_torn, ..OpenReport::default() };
+    let ballast = Ballast::new(folder.clone());
+    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &mut report)?;
+    if scan.frames.is_empty() && identity.is_none() {
+        check_key_of_sled(&sealer, &folder, &in_sled)?;
+    }
+    let sled_is_new = in_sled.is_empty() && report.sled_set_aside.is_none() && report.sled_unavailable.is_none();
+    // A first start that was killed half-way leaves an empty sled, which is no store yet.
+    report.created = identity.is_none() && journal_bytes.is_none() && sled_is_new;
+    report.journal_missing = journal_bytes.is_none() && !report.created;
+    // Without sled, a journal that lost something would serve an older record as the newest.
+    if let Some(reason) = &report.sled_unavailable
+        && (report.journal_missing || !scan.damaged.is_empty())
+    {
+        return Err(StoreError::Database { reason: reason.clone() });
+    }
+
+    let sled_can_be_judged = report.sled_set_aside.is_none() && report.sled_unavailable.is_none();
+    let copies = Copies {
+        journal: &scan,
+        sled: sled_can_be_judged.then_some(in_sled.as_slice()),
+        identity: identity.as_deref(),
+    };
+    let mut reconciled = reconcile(&copies, &sealer, &mut report)?;
+    let (fingerprint_key, identity_frame) = fingerprint_key(&mut reconciled, &sealer, &mut report)?;
+
+    let is_adopted = journal_bytes.is_some() && reconciled.journal_is_whole;
+    let journal = if is_adopted {
+        Journal::adopt(folder.clone(), &scan)
+            .map_err(|error| StoreError::io("open", folder.path(journal::NAME), &error))?
+    } else {
+        if !scan.damaged.is_empty() {
+            keep_damaged_journal(&folder, &clock);
+        }
+        create_journal(&folder, &ballast, &reconciled.newest)?
+    };
+    if identity.as_deref() != Some(identity_frame.as_slice())
+        && let Err(error) = folder.install(IDENTITY, &identity_frame).and_then(|_| folder.sync())
+    {
+        tracing::warn!(%error, "the store's identity file could not be written; the journal has its content too");
+    }
+    if let Err(error) = ballast.ensure() {
+        tracing::warn!(%error, "there is no room for the store's ballast; no token is spent until there is");
+    }
+
+    let spent = Vec::from_iter(reconciled.spent);
+    let was_repaired = database.bring_up(&reconciled.newest, &spent).unwrap_or(false);
+    *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
+    let mut writer = Writer {
+        folder,
+        journal,
+        database,
+        ballast,
+        sealer,
+        checkpoint_every: settings.checkpoint_every,
+        last_checkpoint: clock.monotonic(),
+        last_heal: clock.monotonic(),
+        clock,
+        notes,
+        counters,
+        is_dirty: scan.frames.last().is_none_or(|(_, it)| it.header.name != Name::Checkpoint),
+        compact_above: 0,
+    };
+    if (was_repaired || !is_adopted)
+        && let Err(error) = writer.checkpoint(reconciled.last_checkpoint)
+    {
+        tracing::warn!(%error, "the mended store could not be made durable in sled yet");
+    }
+    writer.count_opening(&report);
+    log(&report);
+    Ok(Opened { writer, entries: reconciled.entries, fingerprint_key, report })
+}
+
+/// A key is wrong when something is sealed and nothing of it under this key.
+fn check_key(sealer: &Sealer, folder: &Folder, identity: Option<&[u8]>, scan: &Scan<'_>) -> Result<(), StoreError> {
+    let wrong = || StoreError::KeyWrong { folder: folder.root().into() };
+    match identity.map(frame::parse) {
+        Some(Parsed::Newer(version)) => return Err(StoreError::NewerFormat { version }),
+        Some(Parsed::Frame(frame)) if frame.header.key_id != sealer.key_id() => return Err(wrong()),
+        _ => {}
+    }
+    let is_foreign = |key_id: [u8; 8]| key_id != sealer.key_id();
+    if !scan.frames.is_empty() && scan.frames.iter().all(|(_, it)| is_foreign(it.header.key_id)) {
+        return Err(wrong());
+    }
+    Ok(())
+}
+
+/// The last resort, where nothing but sled is left to judge the key by.
+fn check_key_of_sled(sealer: &Sealer, folder: &Folder, in_sled: &Pairs) -> Result<(), StoreError> {
+    let mut frames = in_sled.iter().filter_map(|(_, value)| frame::parse_exact(value)).peekable();
+    if frames.peek().is_some() && frames.all(|it| it.header.key_id != sealer.key_id()) {
+        return Err(StoreError::KeyWrong { folder: folder.root().into() });
+    }
+    Ok(())
+}
+
+/// What a kill between writing a file and putting it in place left.
+fn clear_leftovers(folder: &Folder) -> Result<(), StoreError> {
+    for name in [journal::NAME, IDENTITY] {
+        let path = folder.path(&format!("{name}.new"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io("remove", path, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// sled and all its frames. Where it does not open for want of room it gets the ballast's, where it is damaged it is set
+/// aside, and where neither helps the store starts without it.
+fn open_sled(
+    folder: &Folder,
+    ballast: &Ballast,
+    clock: &Clock,
+    report: &mut OpenReport,
+) -> Result<(Database, Pairs), StoreError> {
+    let mut database = Database::open(folder);
+    let mut frames = database.frames();
+    if database.breakage().is_some_and(|it| !it.is_damage) && ballast.release() {
+        database = Database::open(folder);
+        frames = database.frames();
+    }
+    if database.breakage().is_some_and(|it| it.is_damage) {
+        report.sled_set_aside = Some(set_aside(folder, clock)?);
+        database = Database::open(folder);
+        frames = database.frames();
+    }
+    report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
+    Ok((database, frames.unwrap_or_default()))
+}
+
+/// Moves sled's files out of the way; they are kept, as they may still hold what nothing else does.
+pub(super) fn set_aside(folder: &Folder, clock: &Clock) -> Result<PathBuf, StoreError> {
+    let path = folder.path(database::NAME);
+    let aside = folder.set_aside_path(database::NAME, clock.now());
+    fs::rename(&path, &aside).map_err(|error| StoreError::io("set aside", path, &error))?;
+    Ok(aside)
+}
+
+/// A second name for the journal that is about to be replaced. Where the filesystem has no links, it is simply replaced.
+fn keep_damaged_journal(folder: &Folder, clock: &Clock) {
+    let aside = folder.set_aside_path(journal::NAME, clock.now());
+    if let Err(error) = fs::hard_link(folder.path(journal::NAME), aside) {
+        tracing::debug!(%error, "the damaged journal is not kept");
+    }
+}
+
+fn create_journal(folder: &Arc<Folder>, ballast: &Ballast, frames: &[Sealed]) -> Result<Journal, StoreError> {
+    let mut created = Journal::create(folder.clone(), frames);
+    if created.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::StorageFull) && ballast.release() {
+        created = Journal::create(folder.clone(), frames);
+    }
+    created.map_err(|error| StoreError::io("write", folder.path(journal::NAME), &error))
+}
+
+/// The fingerprint key and its frame; made where there is none.
+fn fingerprint_key(
+    reconciled: &mut Reconciled,
+    sealer: &Sealer,
+    report: &mut OpenReport,
+) -> Result<(FingerprintKey, Vec<u8>), StoreError> {
+    let frame = reconciled.newest.iter().find(|it| it.name == Name::FingerprintKey);
+    if let (Some(key), Some(frame)) = (&reconciled.fingerprint_key, frame) {
+        return Ok((key.clone(), frame.bytes.clone()));
+    }
+    report.fingerprint_key_lost = !report.created;
+    let key = FingerprintKey::from_bytes(random()?);
+    let frame = sealer.seal(&Name::FingerprintKey, 1, key.expose())?;
+    let bytes = frame.bytes.clone();
+    reconciled.newest.push(frame);
+    reconciled.journal_is_whole = false;
+    Ok((key, bytes))
+}
+
+fn log(report: &OpenReport) {
+    if report.is_clean() {
+        tracing::debug!(created = report.created, torn_tail = report.torn_tail, "the store is open");
+        return;
+    }
+    tracing::warn!(?report, "the store was not as it was left; what could be mended was mended");
+}
+
+/// Notes as the writer and the store share them.
+pub(super) fn no_notes() -> Notes {
+    Arc::new(std::sync::RwLock::new(HashMap::new()))
+}

@@ -1,0 +1,522 @@
+//! The one thread that writes. Commits that wait together share one write and one sync.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Commit, OpenReport, StoreError,
+    ballast::Ballast,
+    counters::Counters,
+    database::Database,
+    folder::Folder,
+    frame::Name,
+    journal::Journal,
+    open::set_aside,
+    reconcile::spent_in,
+    record,
+    scan::scan,
+    seal::{Sealed, Sealer},
+};
+use crate::{
+    account::{AccountId, Fingerprint},
+    clock::{Clock, LOOK_AGAIN},
+};
+
+/// One write takes no more changes than this, so that the first caller does not wait for the last.
+const MAX_BATCH: usize = 512;
+
+/// Keeps a checkpoint that fails again and again from turning the thread into a busy loop.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// Above this length the journal is compacted even if sled cannot be made durable: every newest record still carries its
+/// recent fingerprints, and a journal that fills the disk would help nobody.
+const COMPACT_WITHOUT_SLED_ABOVE: u64 = 16 * 1024 * 1024;
+
+pub(super) type Notes = Arc<RwLock<HashMap<String, Vec<u8>>>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the thread is asked to do.
+pub(super) enum Request {
+    Change(Change),
+    IsSpent { account: AccountId, fingerprint: Fingerprint, reply: Reply<bool> },
+    CheckRoom { reply: Reply<()> },
+    Close { reply: Reply<()> },
+}
+
+/// What becomes a frame in the journal.
+pub(super) enum Change {
+    Commit { commit: Commit, reply: Reply<u64> },
+    Note { name: String, bytes: Vec<u8>, reply: Reply<()> },
+}
+
+pub(super) struct Writer {
+    pub(super) journal: Journal,
+    pub(super) database: Database,
+    pub(super) ballast: Ballast,
+    pub(super) sealer: Sealer,
+    pub(super) clock: Clock,
+    pub(super) checkpoint_every: Duration,
+    pub(super) last_checkpoint: Duration,
+    pub(super) last_heal: Duration,
+    pub(super) notes: Notes,
+    pub(super) counters: Arc<Counters>,
+    /// Something was written since the last checkpoint.
+    pub(super) is_dirty: bool,
+    /// After a compaction that failed, the length at which the next is tried.
+    pub(super) compact_above: u64,
+    /// The last field, so that the lock is the last thing to go.
+    pub(super) folder: Arc<Folder>,
+}
+
+impl Writer {
+    /// Works until it is closed or nobody can ask any more, then makes sled durable and lets go of all files and the lock.
+    /// The reply to [`Request::Close`] is returned with its answer, to be sent after that.
+    pub(super) fn run(mut self, requests: &Receiver<Request>) -> Option<(Reply<()>, Result<(), StoreError>)> {
+        let mut next = None;
+        let closer = loop {
+            let request = match next.take() {
+                Some(request) => request,
+                None => match self.wait(requests) {
+                    Ok(request) => request,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.look_after();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break None,
+                },
+            };
+            match request {
+                Request::Change(first) => {
+                    let mut changes = vec![first];
+                    while changes.len() < MAX_BATCH {
+                        match requests.try_recv() {
+                            Ok(Request::Change(change)) => changes.push(change),
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.take(changes);
+                    self.look_after();
+                }
+                Request::IsSpent { account, fingerprint, reply } => {
+                    let _ = reply.send(self.is_spent(&account, fingerprint));
+                }
+                Request::CheckRoom { reply } => {
+                    let _ = reply.send(self.check_room());
+                }
+                Request::Close { reply } => break Some(reply),
+            }
+        };
+        let closed = if self.is_dirty { self.checkpoint_now() } else { Ok(()) };
+        if let Err(error) = &closed {
+            tracing::warn!(%error, "sled could not be made durable at the end; the journal has everything");
+        }
+        self.database.close();
+        // What sled could not take is in the journal, so closing does not fail for it.
+        closer.map(|reply| (reply, Ok(())))
+    }
+
+    pub(super) fn count_opening(&self, report: &OpenReport) {
+        self.counters.rollbacks.store(report.rolled_back.len() as u64, Relaxed);
+        self.counters.damaged_records.store(report.damaged_records, Relaxed);
+        self.count_journal();
+    }
+
+    /// Makes sled durable and says so in the journal, with a revision above `last`.
+    pub(super) fn checkpoint(&mut self, last: u64) -> Result<(), StoreError> {
+        self.last_checkpoint = self.clock.monotonic();
+        self.database.checkpoint()?;
+        let marker = self.sealer.seal(&Name::Checkpoint, last + 1, &[])?;
+        self.write(&[marker])?;
+        self.is_dirty = false;
+        Ok(())
+    }
+
+    fn wait(&self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        let is_at_rest = !self.is_dirty && self.database.breakage().is_none() && self.ballast.is_present();
+        if is_at_rest {
+            return requests.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        let mut timeout = LOOK_AGAIN;
+        if self.is_dirty {
+            let passed = self.clock.monotonic().saturating_sub(self.last_checkpoint);
+            timeout = self.checkpoint_every.saturating_sub(passed).clamp(SHORTEST_WAIT, LOOK_AGAIN);
+        }
+        requests.recv_timeout(timeout)
+    }
+
+    /// What can be done between requests: mend sled, make the ballast again, checkpoint, compact.
+    fn look_after(&mut self) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {
+            self.last_heal = now;
+            self.heal();
+            // Without room for it, `check_room` says so to whoever asks.
+            let _ = self.ballast.ensure();
+        }
+        let is_due = self.is_dirty && now.saturating_sub(self.last_checkpoint) >= self.checkpoint_every;
+        if is_due && let Err(error) = self.checkpoint_now() {
+            tracing::warn!(%error, "the checkpoint of the store failed; it is tried again");
+        }
+        let is_bloated = self.journal.is_bloated() && self.journal.len() > self.compact_above;
+        if is_bloated && let Err(error) = self.compact() {
+            self.compact_above = self.journal.len() + 1024 * 1024;
+            tracing::warn!(%error, "the journal could not be compacted; it is tried again when it has grown");
+        }
+    }
+
+    /// Seals and writes the changes, answers, and only then gives them to sled.
+    fn take(&mut self, changes: Vec<Change>) {
+        let mut frames = Vec::new();
+        let mut spent = Vec::new();
+        let mut revisions = HashMap::new();
+        let outcomes: Vec<_> =
+            changes.iter().map(|it| self.seal(it, &mut revisions, &mut frames, &mut spent)).collect();
+        let written = if frames.is_empty() { Ok(()) } else { self.write(&frames) };
+        match &written {
+            Ok(()) => self.counters.commits.fetch_add(frames.len() as u64, Relaxed),
+            Err(error) => {
+                tracing::error!(%error, mend = error.mend(), "the store could not take a commit");
+                self.counters.failures.fetch_add(frames.len() as u64, Relaxed)
+            }
+        };
+        for (change, outcome) in changes.into_iter().zip(outcomes) {
+            // A conflict with a change that was not written is none, so the failure is everybody's answer.
+            let outcome = written.clone().and(outcome);
+            match change {
+                Change::Commit { reply, .. } => drop(reply.send(outcome)),
+                Change::Note { name, bytes, reply } => {
+                    if outcome.is_ok() {
+                        self.notes.write().unwrap_or_else(PoisonError::into_inner).insert(name, bytes);
+                    }
+                    let _ = reply.send(outcome.map(drop));
+                }
+            }
+        }
+        if written.is_ok() && !frames.is_empty() {
+            self.is_dirty = true;
+            // A failure was logged and broke sled off; it is brought up from the journal later.
+            let _ = self.database.apply(&frames, &spent);
+        }
+    }
+
+    /// The new revision of a change whose frame was added to `frames`.
+    fn seal(
+        &self,
+        change: &Change,
+        revisions: &mut HashMap<Name, u64>,
+        frames: &mut Vec<Sealed>,
+        spent: &mut Vec<(AccountId, Fingerprint)>,
+    ) -> Result<u64, StoreError> {
+        let newest = |name: &Name, revisions: &HashMap<Name, u64>| {
+            revisions.get(name).copied().unwrap_or_else(|| self.journal.revision(name))
+        };
+        let (name, revision, sealed) = match change {
+            Change::Commit { commit, .. } => {
+                let name = Name::Account(commit.account.clone());
+                let (account, expected, found) = (commit.account.clone(), commit.expected, newest(&name, revisions));
+                if found != expected {
+                    return Err(StoreError::Conflict { account, expected, found });
+                }
+                let content = record::pack(&commit.spent, &commit.payload)?;
+                let sealed = self.sealer.seal(&name, found + 1, &content)?;
+                spent.extend(commit.spent.iter().map(|it| (commit.account.clone(), *it)));
+                (name, found + 1, sealed)
+            }
+            Change::Note { name, bytes, .. } => {
+                let name = Name::Note(name.as_str().into());
+                let revision = newest(&name, revisions) + 1;
+                let sealed = self.sealer.seal(&name, revision, bytes)?;
+                (name, revision, sealed)
+            }
+        };
+        frames.push(sealed);
+        revisions.insert(name, revision);
+        Ok(revision)
+    }
+
+    /// Appends frames to the journal; on a full disk the ballast makes room for them.
+    fn write(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
+        self.folder.check_in_place()?;
+        let mut written = self.journal.append(frames);
+        let is_full = written
+            .as_ref()
+            .is_err_and(|it| matches!(it.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        if is_full && self.ballast.release() {
+            tracing::warn!(folder = %self.folder.root().display(), "the disk is full; the ballast makes room");
+            written = self.journal.append(frames);
+        }
+        self.counters.syncs.fetch_add(1, Relaxed);
+        self.count_journal();
+        written.map_err(|error| StoreError::io("write to", self.journal.path(), &error))
+    }
+
+    fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.heal();
+        let known = self.database.is_spent(account, fingerprint);
+        // Without sled the journal can still say yes, but not no.
+        if known.is_err() && self.spent_in_journal()?.contains(&(account.clone(), fingerprint)) {
+            return Ok(true);
+        }
+        known
+    }
+
+    fn check_room(&mut self) -> Result<(), StoreError> {
+        self.folder.check_in_place()?;
+        self.journal.check().map_err(|error| StoreError::io("write to", self.journal.path(), &error))?;
+        self.ballast.ensure().map_err(|error| StoreError::io("keep room in", self.folder.root(), &error))
+    }
+
+    fn checkpoint_now(&mut self) -> Result<(), StoreError> {
+        self.heal();
+        self.checkpoint(self.journal.revision(&Name::Checkpoint))
+    }
+
+    /// The journal may forget only what sled has on the disk: older records may name spent tokens that newer ones do not.
+    fn compact(&mut self) -> Result<(), StoreError> {
+        self.folder.check_in_place()?;
+        if let Err(error) = self.checkpoint_now()
+            && self.journal.len() < COMPACT_WITHOUT_SLED_ABOVE
+        {
+            return Err(error);
+        }
+        self.journal.rewrite().map_err(|error| StoreError::io("rewrite", self.journal.path(), &error))?;
+        self.compact_above = 0;
+        self.counters.compactions.fetch_add(1, Relaxed);
+        self.count_journal();
+        Ok(())
+    }
+
+    /// Brings a broken sled back, from its own files or, where those are damaged, from the journal alone.
+    fn heal(&mut self) {
+        if self.database.breakage().is_none() {
+            return;
+        }
+        self.database = Database::open(&self.folder);
+        let mut healed = self.bring_up();
+        if self.database.breakage().is_some_and(|it| it.is_damage) {
+            healed = set_aside(&self.folder, &self.clock).and_then(|aside| {
+                tracing::warn!(aside = %aside.display(), "sled is damaged; it was set aside and is rebuilt");
+                self.database = Database::open(&self.folder);
+                self.bring_up()
+            });
+        }
+        match healed {
+            Ok(()) => tracing::info!("sled is back"),
+            // It was warned of when it broke.
+            Err(error) => tracing::debug!(%error, "sled is not back yet; it is tried again"),
+        }
+    }
+
+    /// Gives sled what the journal has and it has not, and makes it durable: checkpoints in the journal speak of it.
+    fn bring_up(&mut self) -> Result<(), StoreError> {
+        let spent = self.spent_in_journal()?;
+        let mut newest = self.journal.newest_frames().map_err(|error| self.cannot_read(&error))?;
+        newest.retain(|it| it.name != Name::Checkpoint);
+        if self.database.bring_up(&newest, &Vec::from_iter(spent))? {
+            self.database.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// The fingerprints that the journal's records remember.
+    fn spent_in_journal(&self) -> Result<BTreeSet<(AccountId, Fingerprint)>, StoreError> {
+        let bytes = self.journal.read().map_err(|error| self.cannot_read(&error))?;
+        Ok(spent_in(&scan(&bytes)?, &self.sealer))
+    }
+
+    fn cannot_read(&self, error: &io::Error) -> StoreError {
+        StoreError::io("read", self.journal.path(), error)
+    }
+
+    fn count_journal(&self) {
+        self.counters.journal_bytes.store(self.journal.len(), Relaxed);
+        self.counters.records.store(self.journal.n_accounts() as u64, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::mpsc};
+
+    use jiff::Timestamp;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{
+        account::Secret,
+        clock::Hand,
+        store::{CHECKPOINT_EVERY, KeySource, StoreSettings, journal::Fault, open},
+    };
+
+    struct Bench {
+        writer: Writer,
+        hand: Hand,
+        _base: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
+        let base = tempfile::tempdir().unwrap();
+        let key = KeySource::Given(Secret::new("01".repeat(32)));
+        let settings = StoreSettings { path: base.path().join("store"), key, checkpoint_every: CHECKPOINT_EVERY };
+        let (clock, hand) = Clock::paused(Timestamp::UNIX_EPOCH);
+        let opened = open::open(&settings, clock, open::no_notes(), Arc::default()).unwrap();
+        Bench { writer: opened.writer, hand, _base: base }
+    }
+
+    fn home() -> AccountId {
+        "home".parse().unwrap()
+    }
+
+    fn spent(number: u64) -> Fingerprint {
+        Fingerprint::from_bytes(number.to_be_bytes())
+    }
+
+    fn change(account: AccountId, revision: u64) -> (Change, oneshot::Receiver<Result<u64, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        let payload = Zeroizing::new(b"payload".to_vec());
+        let commit = Commit { account, expected: revision - 1, payload, spent: vec![spent(revision)] };
+        (Change::Commit { commit, reply }, answer)
+    }
+
+    impl Bench {
+        fn commit(&mut self, revision: u64) -> Result<u64, StoreError> {
+            let (change, mut answer) = change(home(), revision);
+            self.writer.take(vec![change]);
+            answer.try_recv().unwrap()
+        }
+
+        fn fail(&mut self, fault: Fault) {
+            self.writer.journal.faults.push_back(fault);
+        }
+    }
+
+    #[test]
+    fn all_changes_that_wait_share_one_sync() {
+        let bench = bench();
+        let counters = bench.writer.counters.clone();
+        let before = counters.stats();
+        let (requests, receiver) = mpsc::channel();
+        let mut answers = Vec::new();
+        for number in 0..200 {
+            let (change, answer) = change(format!("account_{number}").parse().unwrap(), 1);
+            requests.send(Request::Change(change)).unwrap();
+            answers.push(answer);
+        }
+        let (reply, _closed) = oneshot::channel();
+        requests.send(Request::Close { reply }).unwrap();
+        bench.writer.run(&receiver);
+        assert!(answers.iter_mut().all(|it| it.try_recv().unwrap() == Ok(1)));
+        let stats = counters.stats();
+        assert_eq!(stats.commits - before.commits, 200);
+        // One for the commits and one for the checkpoint at the end.
+        assert_eq!(stats.syncs - before.syncs, 2);
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_ballast_and_not_the_commit() {
+        let mut bench = bench();
+        bench.fail(Fault::Write(10, io::ErrorKind::StorageFull));
+        assert_eq!(bench.commit(1), Ok(1));
+        assert!(!bench.writer.ballast.is_present());
+        bench.writer.check_room().unwrap();
+        assert!(bench.writer.ballast.is_present());
+    }
+
+    #[test]
+    fn a_commit_without_room_fails_as_such_and_the_next_one_may_work() {
+        let mut bench = bench();
+        for _ in 0..2 {
+            bench.fail(Fault::Write(10, io::ErrorKind::StorageFull));
+        }
+        let folder = bench.writer.folder.root().to_owned();
+        assert_eq!(bench.commit(1), Err(StoreError::NoRoom { folder }));
+        assert_eq!(bench.commit(1), Ok(1));
+        assert_eq!(bench.commit(2), Ok(2));
+    }
+
+    #[test]
+    fn a_commit_that_was_not_synced_is_not_acknowledged_and_can_be_repeated() {
+        let mut bench = bench();
+        assert_eq!(bench.commit(1), Ok(1));
+        bench.fail(Fault::Sync(io::ErrorKind::Other));
+        assert!(matches!(bench.commit(2), Err(StoreError::Io { .. })));
+        assert_eq!(bench.commit(2), Ok(2));
+        assert_eq!(bench.commit(3), Ok(3));
+        assert!(!bench.writer.is_spent(&home(), spent(4)).unwrap());
+        assert!(bench.writer.is_spent(&home(), spent(3)).unwrap());
+    }
+
+    #[test]
+    fn a_read_only_disk_is_named_as_such() {
+        let mut bench = bench();
+        bench.fail(Fault::Write(0, io::ErrorKind::ReadOnlyFilesystem));
+        let folder = bench.writer.folder.root().to_owned();
+        assert_eq!(bench.commit(1), Err(StoreError::ReadOnly { folder }));
+    }
+
+    #[test]
+    fn two_changes_of_one_account_in_one_write_follow_each_other() {
+        let mut bench = bench();
+        let (changes, answers): (Vec<_>, Vec<_>) = [1, 2, 2].map(|it| change(home(), it)).into_iter().unzip();
+        bench.writer.take(changes);
+        let answers = Vec::from_iter(answers.into_iter().map(|mut it| it.try_recv().unwrap()));
+        let conflict = StoreError::Conflict { account: home(), expected: 1, found: 2 };
+        assert_eq!(answers, [Ok(1), Ok(2), Err(conflict)]);
+    }
+
+    #[test]
+    fn commits_go_on_without_sled_and_it_catches_up() {
+        let mut bench = bench();
+        assert_eq!(bench.commit(1), Ok(1));
+        bench.writer.database.close();
+        assert_eq!(bench.commit(2), Ok(2));
+        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
+        assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
+    }
+
+    #[test]
+    fn a_sled_that_is_damaged_under_way_is_rebuilt_from_the_journal() {
+        let mut bench = bench();
+        assert_eq!(bench.commit(1), Ok(1));
+        bench.writer.database.close();
+        fs::write(bench.writer.folder.path("db/conf"), b"no configuration at all").unwrap();
+        assert_eq!(bench.commit(2), Ok(2));
+        assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
+        assert!(bench.writer.folder.path("db.damaged-0").exists());
+    }
+
+    #[test]
+    fn a_checkpoint_is_made_when_it_is_due_and_something_was_written() {
+        let mut bench = bench();
+        let checkpoints = |bench: &Bench| bench.writer.journal.revision(&Name::Checkpoint);
+        let first = checkpoints(&bench);
+        bench.hand.advance(CHECKPOINT_EVERY);
+        bench.writer.look_after();
+        assert_eq!(checkpoints(&bench), first, "nothing was written since");
+        bench.commit(1).unwrap();
+        bench.hand.advance(CHECKPOINT_EVERY / 2);
+        bench.writer.look_after();
+        assert_eq!(checkpoints(&bench), first + 1, "the last one was long ago");
+        bench.commit(2).unwrap();
+        bench.hand.advance(CHECKPOINT_EVERY / 2);
+        bench.writer.look_after();
+        assert_eq!(checkpoints(&bench), first + 1, "it is not due yet");
+        bench.hand.advance(CHECKPOINT_EVERY / 2);
+        bench.writer.look_after();
+        assert_eq!(checkpoints(&bench), first + 2);
+    }
+}
