@@ -4,6 +4,7 @@
 //! through a refresh, [`Record::propose`] through an update, [`next_refresh`] says when, [`Status`] says how it is.
 
 mod code;
+mod event;
 mod failure;
 mod fingerprint;
 mod grant;
@@ -17,6 +18,7 @@ mod status;
 mod update;
 
 pub use code::Code;
+pub use event::EventType;
 pub use failure::Class;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
