@@ -1,5 +1,7 @@
 //! When Home Assistant is told what: against a model of what it keeps, forgets and overlooks (homeassistant.md §1.6, §1.7).
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -329,6 +331,17 @@ fn what_was_removed_while_home_assistant_was_away_is_removed_after_its_next_star
     world.restart_home_assistant();
     world.pass(60);
     assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_b")], "and not once more");
+}
+
+#[test]
+fn a_removal_that_crossed_a_goodbye_is_repeated() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.home.is_up = false;
+    world.want(&[card("b", &[])]);
+    world.pass(0);
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(world.is_settled());
 }
 
 #[test]

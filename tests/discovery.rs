@@ -1,5 +1,7 @@
 //! What Home Assistant is given: `ha-discovery/*.json` holds the code to it. `UPDATE_GOLDEN=1` rewrites the files.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use latchkey::{
