@@ -1,17 +1,49 @@
-//! What happens to an account and is worth telling.
+//! What happens to an account, as automations hear of it.
+
+use std::fmt;
 
 use serde::Serialize;
 
+/// The kind of an event. The event types of the Home Assistant event entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventType {
+    /// A new grant is on disk.
     Refreshed,
+    /// A refresh failed, and nothing is lost.
     RefreshFailed,
+    /// The reply to a refresh was lost.
     InDoubt,
+    /// A person must sign in again.
     ReauthRequired,
+    /// Tokens that were handed in are in use.
     TokensUpdated,
+    /// Tokens that were handed in are not.
     UpdateRefused,
+    /// A refresh succeeded after trouble.
     Recovered,
+    /// The application's keys or region are refused.
     ConfigFault,
+    /// The vendor answered a refresh, and the answer could not be read. It is kept.
     UnreadableAnswer,
+}
+
+impl EventType {
+    pub const ALL: [EventType; 9] = [
+        Self::Refreshed,
+        Self::RefreshFailed,
+        Self::InDoubt,
+        Self::ReauthRequired,
+        Self::TokensUpdated,
+        Self::UpdateRefused,
+        Self::Recovered,
+        Self::ConfigFault,
+        Self::UnreadableAnswer,
+    ];
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }

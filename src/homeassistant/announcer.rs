@@ -1,0 +1,251 @@
+//! When to say what to Home Assistant. It is told what happens and what time it is, and hands out what to publish.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    announcement::{Announcement, Message},
+    ledger::Ledger,
+    plan::{Situation, Wave, is_heard},
+};
+
+/// Two different payloads for one device lose entities when they come closer than this (homeassistant.md §1.6).
+const PAUSE_BETWEEN_WAVES: Duration = Duration::from_secs(2);
+/// So many devices at a time, and so long apart, keep a small Home Assistant responsive.
+const BATCH: usize = 20;
+const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(500);
+/// The least delay after a birth, if the user did not set a shorter one.
+const LEAST_BIRTH_DELAY: Duration = Duration::from_secs(1);
+
+/// What a user may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnouncerSettings {
+    pub discovery_prefix: String,
+    /// What Home Assistant says on its birth topic when it has started.
+    pub birth_payload: String,
+    /// The longest random delay of an announcement after a birth.
+    pub announce_delay: Duration,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// To be stored, and before the messages are published: what nobody remembers cannot be taken back.
+    pub ledger: Option<Ledger>,
+    /// At most 20.
+    pub messages: Vec<Message>,
+    /// With these messages everything is announced: Latchkey's `online` and the states are to follow.
+    pub is_announced: bool,
+}
+
+/// Announces devices after a connect, a birth and a change, in the order and at the pace that Home Assistant needs.
+///
+/// Times are [`Clock::monotonic`](crate::clock::Clock::monotonic).
+#[derive(Debug)]
+pub struct Announcer {
+    settings: AnnouncerSettings,
+    ledger: Ledger,
+    is_ledger_stored: bool,
+    /// The bridge, then the accounts.
+    wanted: Vec<Announcement>,
+    /// The topics of wanted devices that were not announced since there was last a reason to.
+    unsent: BTreeSet<String>,
+    /// The topics of devices that the user deleted in Home Assistant.
+    silenced: BTreeSet<String>,
+    is_connected: bool,
+    /// Home Assistant was born since the connect, and has not said goodbye since.
+    is_heard: bool,
+    start: Option<Start>,
+    round: Option<Round>,
+    last_sent_at: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    at: Duration,
+    is_birth: bool,
+}
+
+#[derive(Debug)]
+struct Round {
+    waves: VecDeque<Wave>,
+    next_at: Duration,
+    is_birth: bool,
+    /// Home Assistant was heard before it began and has not said goodbye since.
+    is_heard: bool,
+}
+
+impl Announcer {
+    /// `ledger`: what an earlier run announced. `wanted`: the bridge, then the accounts. Says nothing until connected.
+    pub fn new(settings: AnnouncerSettings, ledger: Ledger, wanted: Vec<Announcement>) -> Self {
+        Self {
+            settings,
+            ledger,
+            is_ledger_stored: true,
+            wanted,
+            unsent: BTreeSet::new(),
+            silenced: BTreeSet::new(),
+            is_connected: false,
+            is_heard: false,
+            start: None,
+            round: None,
+            last_sent_at: None,
+        }
+    }
+
+    /// The broker was reached. It may have lost what it retained, so everything is announced again.
+    pub fn connected(&mut self, now: Duration) {
+        self.disconnected();
+        self.is_connected = true;
+        self.everything_is_unsent();
+        self.begin(now, false);
+    }
+
+    /// The broker is gone, and with it what was under way.
+    pub fn disconnected(&mut self) {
+        self.is_connected = false;
+        self.is_heard = false;
+        self.start = None;
+        self.round = None;
+    }
+
+    /// Something came on Home Assistant's birth topic. `chance` in 0..1 spreads the answers of many bridges.
+    pub fn home_assistant_said(&mut self, payload: &[u8], chance: f64, now: Duration) {
+        let is_birth = payload.trim_ascii().eq_ignore_ascii_case(self.settings.birth_payload.trim().as_bytes());
+        self.is_heard = is_birth && self.is_connected;
+        if !self.is_heard {
+            if let Some(round) = &mut self.round {
+                round.is_heard = false;
+            }
+            return;
+        }
+        let is_awaited = self.start.is_some_and(|it| it.is_birth);
+        if !is_awaited {
+            let least = LEAST_BIRTH_DELAY.min(self.settings.announce_delay);
+            let delay = least + (self.settings.announce_delay - least).mul_f64(chance.clamp(0.0, 1.0));
+            self.begin(now + delay, true);
+        }
+    }
+
+    /// The accounts changed. Announces what differs. `wanted`: the bridge, then the accounts.
+    pub fn want(&mut self, wanted: Vec<Announcement>, now: Duration) {
+        if wanted == self.wanted {
+            return;
+        }
+        let changed = wanted.iter().filter(|it| !self.wanted.contains(it)).map(|it| it.topic.clone());
+        let changed: BTreeSet<String> = changed.collect();
+        self.silenced.retain(|it| !changed.contains(it));
+        // An account must not name a bridge that is not there.
+        if let Some(bridge) = wanted.first().filter(|it| self.silenced.remove(&it.topic)) {
+            self.unsent.insert(bridge.topic.clone());
+        }
+        self.unsent.extend(changed);
+        self.unsent.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
+        self.silenced.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
+        self.wanted = wanted;
+        if self.is_connected {
+            // What is under way was planned for other accounts; what it did not get to is planned again.
+            let round = self.round.take().map(|it| Start { at: now, is_birth: it.is_birth });
+            let Start { at, is_birth } = self.start.or(round).unwrap_or(Start { at: now, is_birth: false });
+            self.begin(at, is_birth);
+        }
+    }
+
+    /// Something came on a discovery topic. If it is empty and not ours, the user deleted the device: it stays away
+    /// until its account is changed or Home Assistant or Latchkey starts again.
+    pub fn heard_discovery(&mut self, topic: &str, payload: &[u8]) {
+        let is_deletion = payload.is_empty() && self.wanted.iter().any(|it| it.topic == topic);
+        if !is_deletion {
+            return;
+        }
+        self.silenced.insert(topic.to_owned());
+        self.is_ledger_stored &= !self.ledger.forget(topic);
+        for wave in self.round.iter_mut().flat_map(|it| &mut it.waves) {
+            wave.messages.retain(|it| it.topic != topic);
+        }
+    }
+
+    /// When to ask [`Self::due`] next; none while there is nothing to wait for.
+    pub fn next_due(&self) -> Option<Duration> {
+        let store = (!self.is_ledger_stored).then_some(Duration::ZERO);
+        let start = self.start.map(|it| it.at);
+        let round = self.round.as_ref().map(|it| it.next_at);
+        [store, start, round].into_iter().flatten().min()
+    }
+
+    /// What to store and to publish now; an empty batch where nothing is due.
+    pub fn due(&mut self, now: Duration) -> Batch {
+        if let Some(start) = self.start.take_if(|it| it.at <= now) {
+            self.start_round(start, now);
+        }
+        let (messages, is_announced) = self.next_messages(now);
+        let is_news = !std::mem::replace(&mut self.is_ledger_stored, true);
+        Batch { ledger: is_news.then(|| self.ledger.clone()), messages, is_announced }
+    }
+
+    fn everything_is_unsent(&mut self) {
+        self.unsent = self.wanted.iter().map(|it| it.topic.clone()).collect();
+    }
+
+    fn begin(&mut self, at: Duration, is_birth: bool) {
+        self.start = Some(Start { at, is_birth });
+    }
+
+    /// Takes the place of a round that is under way: what that did not get to is planned again.
+    fn start_round(&mut self, start: Start, now: Duration) {
+        if start.is_birth {
+            self.silenced.clear();
+            self.everything_is_unsent();
+        }
+        let waves = self.ledger.plan(&Situation {
+            discovery_prefix: &self.settings.discovery_prefix,
+            wanted: &self.wanted,
+            unsent: &self.unsent,
+            silenced: &self.silenced,
+            is_birth: start.is_birth,
+        });
+        for announcement in self.wanted.iter().filter(|it| !self.silenced.contains(&it.topic)) {
+            self.is_ledger_stored &= !self.ledger.announce(announcement);
+        }
+        let next_at = self.last_sent_at.map_or(now, |it| now.max(it + PAUSE_BETWEEN_WAVES));
+        self.round = Some(Round { waves, next_at, is_birth: start.is_birth, is_heard: self.is_heard });
+    }
+
+    fn next_messages(&mut self, now: Duration) -> (Vec<Message>, bool) {
+        let Some(round) = self.round.as_mut().filter(|it| it.next_at <= now) else { return Default::default() };
+        let Some(wave) = round.waves.front_mut() else {
+            self.end_round();
+            return Default::default();
+        };
+        let n_messages = wave.messages.len().min(BATCH);
+        let messages: Vec<Message> = wave.messages.drain(..n_messages).collect();
+        let is_finished = wave.messages.is_empty();
+        let is_announced = is_finished && wave.is_announced;
+        if is_finished {
+            round.waves.pop_front();
+        }
+        let pause = if is_finished { PAUSE_BETWEEN_WAVES } else { PAUSE_BETWEEN_BATCHES };
+        round.next_at = now + pause;
+        if !messages.is_empty() {
+            self.last_sent_at = Some(now);
+        }
+        for message in &messages {
+            self.unsent.remove(&message.topic);
+        }
+        (messages, is_announced)
+    }
+
+    /// A pause after the last message, with the connection still there: the removals are done.
+    fn end_round(&mut self) {
+        let Some(round) = self.round.take() else { return };
+        let topics: Vec<String> = self.ledger.devices.keys().cloned().collect();
+        for topic in topics {
+            let wanted = self.wanted.iter().find(|it| it.topic == topic);
+            // Of a prefix that Home Assistant no longer listens to, clearing the broker is all that can be done.
+            let is_certain = round.is_heard || !is_heard(&topic, &self.settings.discovery_prefix);
+            self.is_ledger_stored &= !self.ledger.withdraw(&topic, wanted, is_certain);
+        }
+    }
+}

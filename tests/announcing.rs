@@ -1,0 +1,523 @@
+//! When Home Assistant is told what: against a model of what it keeps, forgets and overlooks (homeassistant.md §1.6, §1.7).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use latchkey::{
+    homeassistant::{
+        AccountCard, Announcement, Announcer, AnnouncerSettings, Batch, House, Ledger, Message, SceneCard,
+        account_device, bridge_device,
+    },
+    vendor::VendorKind,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const SPACING: Duration = Duration::from_secs(2);
+
+/// An entity in the registry: discovery topic, platform, key.
+type Entity = (String, String, String);
+
+/// Home Assistant and the broker.
+#[derive(Default)]
+struct Home {
+    is_up: bool,
+    retained: BTreeMap<String, Vec<u8>>,
+    /// What was discovered since Home Assistant started. Only of this it takes removals.
+    met: BTreeSet<Entity>,
+    /// What survives its restarts.
+    registry: BTreeSet<Entity>,
+    last: BTreeMap<String, (Duration, Vec<u8>)>,
+}
+
+impl Home {
+    fn hear(&mut self, message: &Message, now: Duration) {
+        let Message { topic, payload } = message;
+        if let Some((before, last)) = self.last.insert(topic.clone(), (now, payload.clone())) {
+            assert!(last == *payload || now - before >= SPACING, "two payloads for {topic} in {:?}", now - before);
+        }
+        match payload.is_empty() {
+            true => self.retained.remove(topic),
+            false => self.retained.insert(topic.clone(), payload.clone()),
+        };
+        if self.is_up {
+            self.process(topic, payload);
+        }
+    }
+
+    fn process(&mut self, topic: &str, payload: &[u8]) {
+        if payload.is_empty() {
+            let gone: BTreeSet<Entity> = self.met.iter().filter(|it| it.0 == topic).cloned().collect();
+            self.met.retain(|it| !gone.contains(it));
+            self.registry.retain(|it| !gone.contains(it));
+            return;
+        }
+        let document: Value = serde_json::from_slice(payload).unwrap();
+        for (key, component) in document["components"].as_object().unwrap() {
+            let entity = (topic.to_owned(), component["platform"].as_str().unwrap().to_owned(), key.clone());
+            let is_removal = component.as_object().unwrap().len() == 1;
+            if !is_removal {
+                self.met.insert(entity.clone());
+                self.registry.insert(entity);
+            } else if self.met.remove(&entity) {
+                self.registry.remove(&entity);
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        self.is_up = true;
+        self.met.clear();
+        for (topic, payload) in self.retained.clone() {
+            self.process(&topic, &payload);
+        }
+    }
+}
+
+/// Latchkey's announcer, driven as the bridge drives it, and what it speaks to.
+struct World {
+    now: Duration,
+    house: House,
+    cards: Vec<AccountCard>,
+    announcer: Announcer,
+    stored: String,
+    is_connected: bool,
+    home: Home,
+    sent: Vec<(Duration, Message)>,
+    announced_at: Vec<Duration>,
+    /// The next batch gets lost with the connection.
+    is_cut: bool,
+}
+
+fn house() -> House {
+    House {
+        discovery_prefix: "homeassistant".to_owned(),
+        base_topic: "latchkey".to_owned(),
+        instance: None,
+        version: "1.2.3",
+        public_url: None,
+    }
+}
+
+fn card(id: &str, scenes: &[&str]) -> AccountCard {
+    let scenes = scenes.iter().map(|it| SceneCard { key: (*it).to_owned(), name: (*it).to_owned() }).collect();
+    AccountCard { id: id.parse().unwrap(), name: None, vendor: VendorKind::Aqara, scenes }
+}
+
+fn wanted(house: &House, cards: &[AccountCard]) -> Vec<Announcement> {
+    [bridge_device(house)].into_iter().chain(cards.iter().map(|it| account_device(house, it))).collect()
+}
+
+fn settings(house: &House) -> AnnouncerSettings {
+    AnnouncerSettings {
+        discovery_prefix: house.discovery_prefix.clone(),
+        birth_payload: "online".to_owned(),
+        announce_delay: Duration::from_secs(5),
+    }
+}
+
+impl World {
+    fn new(cards: &[AccountCard]) -> Self {
+        let house = house();
+        Self {
+            now: Duration::from_secs(100),
+            announcer: Announcer::new(settings(&house), Ledger::default(), wanted(&house, cards)),
+            house,
+            cards: cards.to_vec(),
+            stored: "{}".to_owned(),
+            is_connected: false,
+            home: Home { is_up: true, ..Home::default() },
+            sent: Vec::new(),
+            announced_at: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// Everything is announced, and Home Assistant is up and was heard of.
+    fn settled(cards: &[AccountCard]) -> Self {
+        let mut world = Self::new(cards);
+        world.connect();
+        world.restart_home_assistant();
+        world.pass(60);
+        world.sent.clear();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.is_connected = true;
+        self.announcer.connected(self.now);
+        self.pass(0);
+    }
+
+    fn disconnect(&mut self) {
+        self.is_connected = false;
+        self.announcer.disconnected();
+    }
+
+    fn want(&mut self, cards: &[AccountCard]) {
+        self.cards = cards.to_vec();
+        self.announcer.want(wanted(&self.house, cards), self.now);
+    }
+
+    fn restart_latchkey(&mut self, house: House, cards: &[AccountCard]) {
+        self.disconnect();
+        self.now += Duration::from_secs(3);
+        let ledger: Ledger = serde_json::from_str(&self.stored).unwrap();
+        self.announcer = Announcer::new(settings(&house), ledger, wanted(&house, cards));
+        self.house = house;
+        self.cards = cards.to_vec();
+        self.connect();
+    }
+
+    fn stop_home_assistant(&mut self) {
+        self.home.is_up = false;
+        self.say(b"offline");
+    }
+
+    fn restart_home_assistant(&mut self) {
+        self.stop_home_assistant();
+        self.home.start();
+        self.say(b"online");
+    }
+
+    fn say(&mut self, payload: &[u8]) {
+        if self.is_connected {
+            self.announcer.home_assistant_said(payload, 0.5, self.now);
+        }
+    }
+
+    fn delete_by_hand(&mut self, topic: &str) {
+        self.home.process(topic, b"");
+        self.home.retained.remove(topic);
+        if self.is_connected {
+            self.announcer.heard_discovery(topic, b"");
+        }
+    }
+
+    /// Lets time pass, in which the bridge does what the announcer says.
+    fn pass(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(due) = self.announcer.next_due().filter(|it| *it <= end) {
+            self.now = self.now.max(due);
+            let Batch { ledger, messages, is_announced } = self.announcer.due(self.now);
+            assert!(messages.len() <= 20);
+            assert!(messages.is_empty() || self.is_connected);
+            if let Some(ledger) = ledger {
+                self.stored = serde_json::to_string(&ledger).unwrap();
+            }
+            if self.is_cut && !messages.is_empty() {
+                self.is_cut = false;
+                self.disconnect();
+                continue;
+            }
+            for message in messages {
+                self.home.hear(&message, self.now);
+                self.sent.push((self.now, message));
+            }
+            if is_announced {
+                self.announced_at.push(self.now);
+            }
+        }
+        self.now = end;
+    }
+
+    fn topics_sent(&self) -> Vec<&str> {
+        self.sent.iter().map(|it| it.1.topic.as_str()).collect()
+    }
+
+    fn entities_wanted(&self) -> BTreeSet<Entity> {
+        let mut fresh = Home { is_up: true, ..Home::default() };
+        for announcement in wanted(&self.house, &self.cards) {
+            fresh.hear(&announcement.message(), Duration::ZERO);
+        }
+        fresh.registry
+    }
+
+    fn is_settled(&self) -> bool {
+        self.home.registry == self.entities_wanted()
+    }
+}
+
+fn topic(key: &str) -> String {
+    format!("homeassistant/device/{key}/config")
+}
+
+#[test]
+fn the_bridge_comes_first_then_the_accounts_then_the_states() {
+    let mut world = World::new(&[card("b", &[]), card("a", &["tea"])]);
+    world.pass(60);
+    assert!(world.sent.is_empty(), "nothing is said before the connection is there");
+    world.connect();
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_b"), topic("latchkey_a")]);
+    assert!(world.sent[1].0 - world.sent[0].0 >= SPACING);
+    assert_eq!(world.announced_at, [world.sent[2].0]);
+    assert!(world.is_settled());
+    assert_eq!(world.announcer.next_due(), None);
+}
+
+#[test]
+fn a_thousand_accounts_are_handed_out_twenty_at_a_time() {
+    let cards: Vec<AccountCard> = (0..1000).map(|it| card(&format!("a{it}"), &[])).collect();
+    let mut world = World::new(&cards);
+    world.connect();
+    world.pass(20);
+    assert!(world.announced_at.is_empty());
+    world.pass(20);
+    assert_eq!(world.announced_at.len(), 1);
+    assert!(world.is_settled());
+}
+
+#[test]
+fn a_change_announces_only_what_changed() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.want(&[card("a", &[]), card("b", &["tea"]), card("c", &[])]);
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_b"), topic("latchkey_c")]);
+    assert!(world.is_settled());
+    world.want(&[card("a", &[]), card("b", &["tea"]), card("c", &[])]);
+    assert_eq!(world.announcer.next_due(), None);
+}
+
+#[test]
+fn a_scene_that_is_gone_is_first_reduced_to_its_platform_and_then_left_out() {
+    let mut world = World::settled(&[card("a", &["tea", "bed"])]);
+    world.want(&[card("a", &["bed"])]);
+    world.pass(60);
+    let scenes: Vec<Value> = world
+        .sent
+        .iter()
+        .map(|(_, message)| {
+            serde_json::from_slice::<Value>(&message.payload).unwrap()["components"]["scene_tea"].take()
+        })
+        .collect();
+    assert_eq!(scenes, [serde_json::json!({ "platform": "scene" }), Value::Null]);
+    assert!(world.is_settled());
+    assert!(!world.stored.contains("tea"), "a removal that was heard is not repeated");
+}
+
+#[test]
+fn an_account_that_is_gone_leaves_home_assistant_and_the_broker() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.want(&[card("b", &[])]);
+    world.pass(60);
+    assert_eq!(world.sent.len(), 1);
+    assert_eq!(world.sent[0].1, Message { topic: topic("latchkey_a"), payload: Vec::new() });
+    assert!(world.is_settled());
+    assert!(!world.home.retained.contains_key(&topic("latchkey_a")));
+    world.sent.clear();
+    world.restart_home_assistant();
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_b")]);
+}
+
+#[test]
+fn what_was_removed_while_home_assistant_was_away_is_removed_after_its_next_start() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &["tea"])]);
+    world.stop_home_assistant();
+    world.restart_latchkey(house(), &[card("b", &[])]);
+    world.pass(60);
+    assert!(!world.is_settled(), "nobody listened");
+    world.restart_latchkey(house(), &[card("b", &[])]);
+    world.pass(60);
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(world.is_settled());
+    world.sent.clear();
+    world.restart_home_assistant();
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_b")], "and not once more");
+}
+
+#[test]
+fn a_removal_that_crossed_a_goodbye_is_repeated() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.home.is_up = false;
+    world.want(&[card("b", &[])]);
+    world.pass(0);
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(world.is_settled());
+}
+
+#[test]
+fn a_removal_that_is_cut_off_is_repeated_on_the_next_connection() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.is_cut = true;
+    world.want(&[card("b", &[])]);
+    world.pass(60);
+    assert!(!world.is_connected && !world.is_settled());
+    world.connect();
+    world.pass(60);
+    assert!(world.is_settled());
+}
+
+#[test]
+fn another_instance_name_takes_the_old_devices_away_and_the_old_bridge_last() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    let cards = world.cards.clone();
+    world.restart_latchkey(House { instance: Some("cabin".to_owned()), ..house() }, &cards);
+    world.pass(60);
+    assert!(world.is_settled());
+    let topics = ["latchkey_a", "latchkey_b", "latchkey_bridge", "latchkey_cabin-bridge"].map(topic);
+    assert_eq!(world.topics_sent()[..4], topics);
+}
+
+#[test]
+fn another_discovery_prefix_clears_the_old_topics_and_never_speaks_there_again() {
+    let mut world = World::settled(&[card("a", &["tea"])]);
+    let cards = world.cards.clone();
+    world.restart_latchkey(House { discovery_prefix: "ha".to_owned(), ..house() }, &cards);
+    world.pass(60);
+    assert!(world.home.retained.keys().all(|it| it.starts_with("ha/")));
+    world.sent.clear();
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(world.topics_sent().iter().all(|it| it.starts_with("ha/")));
+}
+
+#[test]
+fn births_are_answered_once_after_a_delay_and_goodbyes_are_not() {
+    let mut world = World::settled(&[card("a", &[])]);
+    let born_at = world.now;
+    world.say(b" Online ");
+    world.pass(1);
+    world.say(b"online");
+    world.say(b"something else");
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_a")]);
+    assert_eq!(world.sent[0].0 - born_at, Duration::from_secs(3));
+    world.sent.clear();
+    world.say(b"offline");
+    world.pass(60);
+    assert!(world.sent.is_empty());
+}
+
+#[test]
+fn a_birth_while_announcing_starts_anew_and_loses_nothing() {
+    let mut world = World::new(&[card("a", &[]), card("b", &[])]);
+    world.connect();
+    world.pass(1);
+    world.restart_home_assistant();
+    world.pass(60);
+    let topics = ["latchkey_bridge", "latchkey_a", "latchkey_b"].map(topic);
+    assert_eq!(world.topics_sent(), [&topics[..], &topics[..]].concat());
+    assert!(world.is_settled());
+}
+
+#[test]
+fn a_device_that_the_user_deleted_stays_away_until_a_birth_or_a_change_of_it() {
+    let mut world = World::settled(&[card("a", &[]), card("b", &[])]);
+    world.delete_by_hand(&topic("latchkey_a"));
+    world.want(&[card("a", &[]), card("b", &["tea"])]);
+    world.pass(60);
+    world.disconnect();
+    world.connect();
+    world.pass(60);
+    assert!(!world.topics_sent().contains(&topic("latchkey_a").as_str()));
+    world.want(&[card("a", &["tea"]), card("b", &["tea"])]);
+    world.pass(60);
+    assert!(world.is_settled());
+    world.delete_by_hand(&topic("latchkey_a"));
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(world.is_settled());
+}
+
+#[test]
+fn a_new_account_brings_a_deleted_bridge_back_with_it() {
+    let mut world = World::settled(&[card("a", &[])]);
+    world.delete_by_hand(&topic("latchkey_bridge"));
+    world.want(&[card("a", &[]), card("b", &[])]);
+    world.pass(60);
+    assert_eq!(world.topics_sent(), [topic("latchkey_bridge"), topic("latchkey_b")]);
+}
+
+#[test]
+fn the_ledger_is_stored_before_anything_is_announced() {
+    let mut world = World::new(&[card("a", &["tea"])]);
+    world.is_connected = true;
+    world.announcer.connected(world.now);
+    let first = world.announcer.due(world.now);
+    assert_eq!(first.messages.len(), 1);
+    let ledger = serde_json::to_value(first.ledger.unwrap()).unwrap();
+    let noted = ledger[topic("latchkey_a")]["announced"].as_array().unwrap();
+    assert!(noted.contains(&Value::from("scene.scene_tea")));
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Pass(u64),
+    Connect,
+    Disconnect,
+    Cut,
+    Want(Vec<AccountCard>),
+    RestartLatchkey(Vec<AccountCard>),
+    StopHomeAssistant,
+    RestartHomeAssistant,
+    DeleteByHand(usize),
+}
+
+fn some_cards() -> impl Strategy<Value = Vec<AccountCard>> {
+    let scenes = prop::sample::subsequence(vec!["tea", "bed"], 0..=2);
+    let cards = ["a", "b", "c"].map(|id| {
+        let scenes = scenes.clone();
+        prop::option::of(scenes.prop_map(move |it| card(id, &it)))
+    });
+    cards.prop_map(|it| it.into_iter().flatten().collect())
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (0..12u64).prop_map(Happening::Pass),
+        2 => Just(Happening::Connect),
+        1 => Just(Happening::Disconnect),
+        1 => Just(Happening::Cut),
+        3 => some_cards().prop_map(Happening::Want),
+        1 => some_cards().prop_map(Happening::RestartLatchkey),
+        1 => Just(Happening::StopHomeAssistant),
+        2 => Just(Happening::RestartHomeAssistant),
+        1 => (0..4usize).prop_map(Happening::DeleteByHand),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happened_a_birth_leaves_what_is_wanted_and_nothing_else(
+        happenings in prop::collection::vec(happening(), 0..30),
+    ) {
+        let mut world = World::new(&[card("a", &["tea"]), card("b", &[])]);
+        for it in happenings {
+            match it {
+                Happening::Pass(seconds) => world.pass(seconds),
+                Happening::Connect if world.is_connected => {}
+                Happening::Connect => world.connect(),
+                Happening::Disconnect => world.disconnect(),
+                Happening::Cut => world.is_cut = true,
+                Happening::Want(cards) => world.want(&cards),
+                Happening::RestartLatchkey(cards) => world.restart_latchkey(house(), &cards),
+                Happening::StopHomeAssistant => world.stop_home_assistant(),
+                Happening::RestartHomeAssistant => world.restart_home_assistant(),
+                Happening::DeleteByHand(nth) => {
+                    let topics: BTreeSet<String> = world.home.met.iter().map(|it| it.0.clone()).collect();
+                    if let Some(topic) = topics.into_iter().nth(nth).filter(|_| world.home.is_up) {
+                        world.delete_by_hand(&topic);
+                    }
+                }
+            }
+        }
+        world.is_cut = false;
+        world.disconnect();
+        world.pass(3);
+        world.connect();
+        world.restart_home_assistant();
+        world.pass(90);
+        prop_assert!(world.is_settled(), "{:#?}", world.home.registry.symmetric_difference(&world.entities_wanted()).collect::<Vec<_>>());
+        prop_assert_eq!(world.home.retained.len(), world.cards.len() + 1);
+        prop_assert_eq!(world.announcer.next_due(), None);
+    }
+}
