@@ -4,8 +4,8 @@
 //! that may be spent once, an older value is the worst there is. So the journal, an append-only file in front of it,
 //! is what a commit waits for and what counts at start; sled is the second copy, and remembers every spent token.
 //!
-//! A way through: [`open`](self::open) puts the two side by side and mends what differs; `writer` is the one thread that
-//! writes; `journal` and `database` are the two copies; `frame`, `seal` and `record` are what lies in them; `folder`,
+//! A way through: `open` puts the two side by side and mends what differs; `writer` is the one thread that
+//! writes and `upkeep` what it does in between; `journal` and `database` are the two copies; `frame`, `seal` and `record` are what lies in them; `folder`,
 //! `key` and `ballast` are what lies around them.
 //!
 //! The folder:
@@ -35,6 +35,7 @@ mod record;
 mod scan;
 mod seal;
 mod sled_store;
+mod upkeep;
 mod writer;
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -139,7 +140,7 @@ pub struct OpenReport {
     pub damaged_unnamed: u64,
     /// The journal ended in the middle of a record, as a crash leaves it; the end was cut.
     pub torn_tail: bool,
-    /// The journal was missing and was made anew from sled.
+    /// The journal was missing and was made anew from sled, which alone cannot vouch for having the newest.
     pub journal_missing: bool,
     /// sled could not be opened: it was moved there and rebuilt from the journal.
     pub sled_set_aside: Option<PathBuf>,
@@ -150,6 +151,12 @@ pub struct OpenReport {
 }
 
 impl OpenReport {
+    /// Whether the newest record of this account may be older than what was once acknowledged, so that its refresh token
+    /// may have been spent already.
+    pub fn is_unproven(&self, account: &AccountId) -> bool {
+        self.journal_missing || self.damaged_unnamed > 0 || self.outdated.contains(account)
+    }
+
     /// Whether the store was as a clean stop or a plain crash leaves it.
     pub fn is_clean(&self) -> bool {
         let expected = Self { created: self.created, torn_tail: self.torn_tail, ..Self::default() };

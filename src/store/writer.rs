@@ -1,7 +1,7 @@
 //! The one thread that writes. Commits that wait together share one write and one sync.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io,
     sync::{
         Arc, PoisonError, RwLock,
@@ -21,10 +21,7 @@ use super::{
     folder::Folder,
     frame::Name,
     journal::Journal,
-    open::set_aside,
-    reconcile::spent_in,
     record,
-    scan::scan,
     seal::{Sealed, Sealer},
 };
 use crate::{
@@ -37,10 +34,6 @@ const MAX_BATCH: usize = 512;
 
 /// Keeps a checkpoint that fails again and again from turning the thread into a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
-
-/// Above this length the journal is compacted even if sled cannot be made durable: every newest record still carries its
-/// recent fingerprints, and a journal that fills the disk would help nobody.
-const COMPACT_WITHOUT_SLED_ABOVE: u64 = 16 * 1024 * 1024;
 
 pub(super) type Notes = Arc<RwLock<HashMap<String, Vec<u8>>>>;
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -135,16 +128,6 @@ impl Writer {
         self.count_journal();
     }
 
-    /// Makes sled durable and says so in the journal, with a revision above `last`.
-    pub(super) fn checkpoint(&mut self, last: u64) -> Result<(), StoreError> {
-        self.last_checkpoint = self.clock.monotonic();
-        self.database.checkpoint()?;
-        let marker = self.sealer.seal(&Name::Checkpoint, last + 1, &[])?;
-        self.write(&[marker])?;
-        self.is_dirty = false;
-        Ok(())
-    }
-
     fn wait(&self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
         let is_at_rest = !self.is_dirty && self.database.breakage().is_none() && self.ballast.is_present();
         if is_at_rest {
@@ -156,26 +139,6 @@ impl Writer {
             timeout = self.checkpoint_every.saturating_sub(passed).clamp(SHORTEST_WAIT, LOOK_AGAIN);
         }
         requests.recv_timeout(timeout)
-    }
-
-    /// What can be done between requests: mend sled, make the ballast again, checkpoint, compact.
-    fn look_after(&mut self) {
-        let now = self.clock.monotonic();
-        if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {
-            self.last_heal = now;
-            self.heal();
-            // Without room for it, `check_room` says so to whoever asks.
-            let _ = self.ballast.ensure();
-        }
-        let is_due = self.is_dirty && now.saturating_sub(self.last_checkpoint) >= self.checkpoint_every;
-        if is_due && let Err(error) = self.checkpoint_now() {
-            tracing::warn!(%error, "the checkpoint of the store failed; it is tried again");
-        }
-        let is_bloated = self.journal.is_bloated() && self.journal.len() > self.compact_above;
-        if is_bloated && let Err(error) = self.compact() {
-            self.compact_above = self.journal.len() + 1024 * 1024;
-            tracing::warn!(%error, "the journal could not be compacted; it is tried again when it has grown");
-        }
     }
 
     /// Seals and writes the changes, answers, and only then gives them to sled.
@@ -249,7 +212,7 @@ impl Writer {
     }
 
     /// Appends frames to the journal; on a full disk the ballast makes room for them.
-    fn write(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
         self.folder.check_in_place()?;
         let mut written = self.journal.append(frames);
         let is_full = written
@@ -280,69 +243,7 @@ impl Writer {
         self.ballast.ensure().map_err(|error| StoreError::io("keep room in", self.folder.root(), &error))
     }
 
-    fn checkpoint_now(&mut self) -> Result<(), StoreError> {
-        self.heal();
-        self.checkpoint(self.journal.revision(&Name::Checkpoint))
-    }
-
-    /// The journal may forget only what sled has on the disk: older records may name spent tokens that newer ones do not.
-    fn compact(&mut self) -> Result<(), StoreError> {
-        self.folder.check_in_place()?;
-        if let Err(error) = self.checkpoint_now()
-            && self.journal.len() < COMPACT_WITHOUT_SLED_ABOVE
-        {
-            return Err(error);
-        }
-        self.journal.rewrite().map_err(|error| StoreError::io("rewrite", self.journal.path(), &error))?;
-        self.compact_above = 0;
-        self.counters.compactions.fetch_add(1, Relaxed);
-        self.count_journal();
-        Ok(())
-    }
-
-    /// Brings a broken sled back, from its own files or, where those are damaged, from the journal alone.
-    fn heal(&mut self) {
-        if self.database.breakage().is_none() {
-            return;
-        }
-        self.database = Database::open(&self.folder);
-        let mut healed = self.bring_up();
-        if self.database.breakage().is_some_and(|it| it.is_damage) {
-            healed = set_aside(&self.folder, &self.clock).and_then(|aside| {
-                tracing::warn!(aside = %aside.display(), "sled is damaged; it was set aside and is rebuilt");
-                self.database = Database::open(&self.folder);
-                self.bring_up()
-            });
-        }
-        match healed {
-            Ok(()) => tracing::info!("sled is back"),
-            // It was warned of when it broke.
-            Err(error) => tracing::debug!(%error, "sled is not back yet; it is tried again"),
-        }
-    }
-
-    /// Gives sled what the journal has and it has not, and makes it durable: checkpoints in the journal speak of it.
-    fn bring_up(&mut self) -> Result<(), StoreError> {
-        let spent = self.spent_in_journal()?;
-        let mut newest = self.journal.newest_frames().map_err(|error| self.cannot_read(&error))?;
-        newest.retain(|it| it.name != Name::Checkpoint);
-        if self.database.bring_up(&newest, &Vec::from_iter(spent))? {
-            self.database.checkpoint()?;
-        }
-        Ok(())
-    }
-
-    /// The fingerprints that the journal's records remember.
-    fn spent_in_journal(&self) -> Result<BTreeSet<(AccountId, Fingerprint)>, StoreError> {
-        let bytes = self.journal.read().map_err(|error| self.cannot_read(&error))?;
-        Ok(spent_in(&scan(&bytes)?, &self.sealer))
-    }
-
-    fn cannot_read(&self, error: &io::Error) -> StoreError {
-        StoreError::io("read", self.journal.path(), error)
-    }
-
-    fn count_journal(&self) {
+    pub(super) fn count_journal(&self) {
         self.counters.journal_bytes.store(self.journal.len(), Relaxed);
         self.counters.records.store(self.journal.n_accounts() as u64, Relaxed);
     }
