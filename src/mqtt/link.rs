@@ -29,7 +29,7 @@ const MAX_UNREAD: usize = 1024;
 #[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
-/// What the link tells, in order. It has to be read: see [`MAX_UNREAD`].
+/// What the link tells, in order. It has to be read: when a thousand messages wait, those at QoS 0 are dropped.
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<LinkEvent>,
     n_unread: Arc<AtomicUsize>,
