@@ -1,1 +1,22 @@
 //! The connection, the topics, commands in and replies out.
+//!
+//! From the bottom up: [`message`] and [`settings`] are what goes in and comes out, [`link`] is the handle that the
+//! rest of Latchkey holds, and behind it `session` keeps a `connection` alive and feeds it from the `outbox`.
+
+mod backoff;
+mod connection;
+mod failure;
+mod outbox;
+mod receipts;
+mod session;
+
+pub mod link;
+pub mod message;
+pub mod settings;
+pub mod tls;
+
+pub use failure::LinkFailure;
+pub use link::{Events, Link};
+pub use message::{AckToken, Inbound, LinkEvent, Outgoing, Qos};
+pub use settings::{Backoff, LinkSettings, Subscription, Will};
+pub use tls::{TlsError, TlsSettings};
