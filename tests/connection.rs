@@ -270,6 +270,20 @@ async fn acknowledgements_out_of_order_and_a_lost_session_do_not_stop_the_rest()
 }
 
 #[tokio::test]
+async fn a_late_refusal_of_the_first_message_lets_the_rest_go_on() {
+    let broker = ScriptedBroker::start().await;
+    let (link, _events, _task) = start(settings(broker.port));
+    publish_numbers(&link, 0..20);
+    let mut peer = broker.accept_ready(false).await;
+    let first = peer.expect_publish().await;
+    assert_eq!(peer.take(9).await, numbers(1..10));
+    // rumqttc waits for ever for an id that it used twice, if the answer to the first use is a refusal.
+    timeout(Duration::from_millis(50), peer.read()).await.expect_err("a packet id was used twice");
+    peer.puback(first.packet_id, 0x87).await;
+    assert_eq!(peer.take(10).await, numbers(10..20));
+}
+
+#[tokio::test]
 async fn a_message_that_the_broker_refuses_does_not_hold_up_the_others() {
     let broker = ScriptedBroker::start().await;
     let (link, _events, _task) = start(settings(broker.port));
@@ -429,24 +443,18 @@ async fn a_refused_subscription_is_reported_and_the_others_work() {
 #[tokio::test]
 async fn a_broker_that_turns_keep_alive_off_is_not_flooded_with_pings() {
     let broker = ScriptedBroker::start().await;
-    let (link, mut events, _task) = start(settings(broker.port));
+    let (_link, mut events, _task) = start(settings(broker.port));
     let mut peer = broker.accept().await;
     peer.expect_connect().await;
     peer.connack(false, 0, &Properties::with_number(SERVER_KEEP_ALIVE, 0)).await;
-    let (mut n_pings, mut n_publishes) = (0, 0);
-    publish_numbers(&link, 0..20);
-    while n_publishes < 20 {
-        match peer.read().await.expect("the connection did not hold") {
-            Packet::PingReq => n_pings += 1,
-            Packet::Subscribe { packet_id, .. } => peer.suback(packet_id, &[1]).await,
-            Packet::Publish(publish) => {
-                n_publishes += 1;
-                peer.puback(publish.packet_id, 0).await;
-            }
-            other => panic!("unexpected {other:?}"),
-        }
-    }
+    peer.accept_subscriptions().await;
     connected(&mut events).await;
+    let mut n_pings = 0;
+    // One ping may come at once; the next is not due for seconds. Unanswered, a second one ends the connection.
+    while let Ok(packet) = timeout(Duration::from_millis(300), peer.read()).await {
+        assert_eq!(packet, Some(Packet::PingReq), "the connection did not hold");
+        n_pings += 1;
+    }
     assert!(n_pings <= 1, "{n_pings} pings");
 }
 
