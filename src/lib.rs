@@ -3,6 +3,7 @@
 //! A way through the house, downhill from the edges to the domain:
 //!
 //! - [`cli`]: one file a subcommand; `main.rs` only parses and calls one of them.
+//! - [`service`]: the parts below put together, and taken apart in the right order.
 //! - [`mqtt`]: the connection, the topics, commands in and replies out. Only here is rumqttc known.
 //! - [`homeassistant`]: discovery payloads and state documents. Knows topics, no MQTT client.
 //! - [`keeper`]: who renews and when: schedule, single flight, attempt before call, back-off. The heart.
@@ -24,5 +25,6 @@ pub mod demo;
 pub mod homeassistant;
 pub mod keeper;
 pub mod mqtt;
+pub mod service;
 pub mod store;
 pub mod vendor;

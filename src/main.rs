@@ -1,3 +1,7 @@
 //! Parses the command line and calls one command; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    latchkey::cli::main()
+}

@@ -1,4 +1,113 @@
-//! One file a subcommand.
+//! The command line: one file a subcommand.
 
+mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod run;
 #[cfg(feature = "demo")]
 pub mod simulate;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, LogFormat, LogSettings, Settings};
+
+/// Bad usage or configuration, as in sysexits.
+const USAGE: u8 = 64;
+
+/// Keeps vendor-cloud logins alive and shows them in Home Assistant
+///
+/// Latchkey renews the tokens of Akuvox SmartPlus and Aqara Cloud before they die, and takes commands by MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service until Ctrl-C or SIGTERM
+    Run(ConfigArgs),
+    /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
+    Check(check::CheckArgs),
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
+    #[cfg(feature = "demo")]
+    Simulate(simulate::SimulateArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct ConfigArgs {
+    /// The configuration file; config/latchkey.toml where that exists. `LATCHKEY__…` variables are laid over it
+    #[arg(long, value_name = "FILE", env = "LATCHKEY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("the runtime cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Check(args) => check::check(args).await,
+            #[cfg(feature = "demo")]
+            Command::Demo(args) => demo::demo(args).await,
+            #[cfg(feature = "demo")]
+            Command::Simulate(args) => simulate::simulate(args).await,
+        }
+    })
+}
+
+impl ConfigArgs {
+    /// The settings, or the exit code after everything that is wrong with them was said.
+    fn load(&self) -> Result<Settings, ExitCode> {
+        let usual = Path::new("config/latchkey.toml");
+        let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
+        config::load(file, config::process_environment()).map_err(|errors| {
+            let _ = writeln!(io::stderr(), "{errors}");
+            ExitCode::from(USAGE)
+        })
+    }
+}
+
+fn start_log(settings: &LogSettings) {
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match settings.format {
+        LogFormat::Human => builder.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+fn fail(why: std::fmt::Arguments<'_>) -> ExitCode {
+    let _ = writeln!(io::stderr(), "latchkey: {why}");
+    ExitCode::FAILURE
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn told_to_stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,3 +1,4 @@
-//! What is never in a user's build: the simulated clouds (and, beside them, the embedded broker of the demo).
+//! What is never in a user's build: the simulated clouds, and the embedded broker of the demo.
 
+pub mod broker;
 pub mod clouds;

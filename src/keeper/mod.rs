@@ -13,7 +13,11 @@ mod limits;
 mod notice;
 mod update;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::sync::{broadcast, oneshot};
@@ -58,6 +62,8 @@ pub struct Grounds {
     pub clock: Clock,
     /// How many refreshes may run at one host at a time.
     pub refreshes_per_host: usize,
+    /// Accounts of which the store may hold an older copy: their tokens are tried once, soon.
+    pub unproven: BTreeSet<AccountId>,
 }
 
 /// A record that this version of Latchkey does not understand.
@@ -92,9 +98,12 @@ impl Keeper {
     ///
     /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
-        let Grounds { store, fingerprints, clock, refreshes_per_host } = grounds;
+        let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, _) = broadcast::channel(NOTICES);
         let mut records = load(&*store, clock.now())?;
+        for (id, record) in &mut records {
+            record.unproven |= unproven.contains(id);
+        }
         let keep = |account: Account| {
             let id = account.settings.id.clone();
             let record = records.remove(&id).unwrap_or_default();

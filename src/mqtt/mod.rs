@@ -1,19 +1,27 @@
 //! The connection, the topics, commands in and replies out.
 //!
 //! From the bottom up: [`message`] and [`settings`] are what goes in and comes out, [`link`] is the handle that the
-//! rest of Latchkey holds, and behind it `session` keeps a `connection` alive and feeds it from the `outbox`.
+//! rest of Latchkey holds, and behind it `session` keeps a `connection` alive and feeds it from the `outbox`. On top of
+//! it, [`topics`] names what goes where, [`request`] and `reply` are payloads in and out, [`commands`] carries one
+//! message from receipt to reply, and [`bridge`] is the task that drives all of it.
 
 mod backoff;
 mod connection;
 mod failure;
 mod outbox;
 mod receipts;
+mod reply;
 mod session;
 
+pub mod bridge;
+pub mod commands;
 pub mod link;
 pub mod message;
+pub mod probe;
+pub mod request;
 pub mod settings;
 pub mod tls;
+pub mod topics;
 
 pub use failure::LinkFailure;
 pub use link::{Events, Link};

@@ -120,3 +120,11 @@ pub fn connect(settings: &AccountSettings, http: &Http) -> Arc<dyn Vendor> {
         VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.clone())),
     }
 }
+
+/// The vendor of an account.
+pub fn kind(settings: &AccountSettings) -> VendorKind {
+    match settings.vendor {
+        VendorSettings::Akuvox(_) => VendorKind::Akuvox,
+        VendorSettings::Aqara(_) => VendorKind::Aqara,
+    }
+}

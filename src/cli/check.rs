@@ -1,0 +1,169 @@
+//! `latchkey check`: walks the whole chain and prints the mend for each failure.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    clock::Clock,
+    config::Settings,
+    mqtt::probe::{self, Probe},
+    service,
+    store::{SledStore, StoreError},
+    vendor::{self, Http},
+};
+
+use super::ConfigArgs;
+
+/// A broker that holds small packets back answers in 40 ms or more on every network; one that does not, far sooner.
+const HELD_BACK: Duration = Duration::from_millis(38);
+/// Beyond this, signatures and schedules suffer.
+const WORST_SKEW_SECONDS: i64 = 120;
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// Print the findings as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One link of the chain.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    says: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+pub(super) async fn check(args: CheckArgs) -> ExitCode {
+    let settings = match args.config.load() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let clock = Clock::system();
+    let mut findings = vec![
+        Finding::ok("configuration", format!("{} accounts", settings.accounts.len())),
+        check_store(&settings, &clock),
+    ];
+    findings.extend(check_broker(&settings, &clock).await);
+    findings.extend(check_clouds(&settings, &clock).await);
+    let _ = if args.json { print_json(&findings) } else { print_lines(&findings) };
+    if findings.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn check_store(settings: &Settings, clock: &Clock) -> Finding {
+    let path = &settings.store.path;
+    if !path.exists() {
+        return Finding::ok("store", format!("{} will be made at the first start", path.display()));
+    }
+    match SledStore::open(service::store_settings(settings), clock.clone()) {
+        Ok((_, report)) if report.is_clean() => Finding::ok("store", format!("{} is well", path.display())),
+        Ok(_) => Finding::ok("store", format!("{} was damaged and has been mended", path.display())),
+        Err(StoreError::Locked { .. }) => {
+            Finding::ok("store", format!("{} is in use by a running Latchkey", path.display()))
+        }
+        Err(trouble) => Finding::wrong("store", trouble.to_string(), trouble.mend()),
+    }
+}
+
+async fn check_broker(settings: &Settings, clock: &Clock) -> Vec<Finding> {
+    let where_to = format!("{}:{}", settings.mqtt.host, settings.mqtt.port);
+    match probe::probe(&service::link_settings(settings, &[]), clock).await {
+        Ok(Probe { round_trip }) if HELD_BACK <= round_trip => vec![
+            Finding::ok("broker", format!("{where_to} answers")),
+            Finding::wrong(
+                "broker speed",
+                format!(
+                    "a command takes {} ms on its way, because the broker holds small packets back",
+                    round_trip.as_millis()
+                ),
+                "Put `set_tcp_nodelay true` into mosquitto.conf (it works without, only slower).",
+            ),
+        ],
+        Ok(Probe { round_trip }) => {
+            vec![Finding::ok(
+                "broker",
+                format!("{where_to} answers, a message takes {:.1} ms", round_trip.as_secs_f64() * 1e3),
+            )]
+        }
+        Err(why) => vec![Finding::wrong(
+            "broker",
+            format!("{where_to}: {why}"),
+            "See that Mosquitto runs there, and check mqtt.host, port, username and password.",
+        )],
+    }
+}
+
+async fn check_clouds(settings: &Settings, clock: &Clock) -> Vec<Finding> {
+    let http = match Http::new(settings.keeper.call_timeout, clock.clone()) {
+        Ok(http) => http,
+        Err(why) => return vec![Finding::wrong("clouds", why, "See that this machine has CA certificates.")],
+    };
+    let mut findings = Vec::new();
+    for account in settings.accounts.values() {
+        let vendor = vendor::connect(account, &http);
+        let (what, host) = (format!("{} ({})", account.id, vendor.kind()), vendor.host().to_owned());
+        let finding = match vendor.server_time().await {
+            None => Finding::wrong(
+                &what,
+                format!("{host} does not answer"),
+                "Check the network, the region and the gate or base_url.",
+            ),
+            Some(time) => {
+                let skew = time.duration_since(clock.now()).as_secs();
+                if WORST_SKEW_SECONDS < skew.abs() {
+                    Finding::wrong(
+                        &what,
+                        format!("{host} answers, and its clock is {skew} s ahead of ours"),
+                        "Set this machine's clock.",
+                    )
+                } else {
+                    Finding::ok(&what, format!("{host} answers"))
+                }
+            }
+        };
+        findings.push(finding);
+    }
+    findings
+}
+
+fn print_lines(findings: &[Finding]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let width = findings.iter().map(|it| it.what.len()).max().unwrap_or(0);
+    for Finding { what, ok, says, mend } in findings {
+        let mark = if *ok { "ok   " } else { "WRONG" };
+        writeln!(out, "{mark} {what:width$}  {says}")?;
+        if let Some(mend) = mend {
+            writeln!(out, "      {:width$}  -> {mend}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_json(findings: &[Finding]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, findings)?;
+    writeln!(out)
+}
+
+// === impl Finding ===
+
+impl Finding {
+    fn ok(what: &str, says: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), ok: true, says: says.into(), mend: None }
+    }
+
+    fn wrong(what: &str, says: impl Into<String>, mend: &str) -> Self {
+        Self { what: what.to_owned(), ok: false, says: says.into(), mend: Some(mend.to_owned()) }
+    }
+}

@@ -1,0 +1,147 @@
+//! What happens to a message on a command topic: read, judged by its retain flag, carried out, acknowledged, answered.
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use crate::{
+    account::{AccountId, Code, Condition},
+    config::TopicPrefix,
+    keeper::{Command, CommandError, Keeper, Reply},
+};
+
+use super::{
+    Inbound, Link, Outgoing, reply,
+    request::{Request, Target},
+    topics::{Address, Topics, Verb},
+};
+
+/// Commands beyond this many at a time wait for their turn.
+const AT_A_TIME: usize = 4096;
+
+/// Carries out commands that came by MQTT.
+pub struct Commands {
+    link: Link,
+    keeper: Keeper,
+    topics: Topics,
+    /// Below which a request may have its answer sent.
+    reply_prefix: TopicPrefix,
+    room: Semaphore,
+}
+
+/// Where the answer goes.
+struct ReplyTo {
+    topic: String,
+    /// The MQTT 5 response topic, if it is one that we may speak on.
+    wished: Option<String>,
+    correlation_data: Option<Bytes>,
+}
+
+impl Commands {
+    pub fn new(link: Link, keeper: Keeper, topics: Topics, reply_prefix: TopicPrefix) -> Self {
+        Self { link, keeper, topics, reply_prefix, room: Semaphore::new(AT_A_TIME) }
+    }
+
+    /// Takes one message from receipt to reply. Exactly one reply, whatever the message holds.
+    pub(super) async fn take(&self, address: Address, message: Inbound) {
+        let Ok(_room) = self.room.acquire().await else { return };
+        if message.payload.is_empty() {
+            // This is what clearing a retained message looks like.
+            self.acknowledge(&message);
+            return;
+        }
+        debug!(topic = message.topic, length = message.payload.len(), retain = message.retain, "a command arrived");
+        let Some((verb, target, reply_to)) = self.locate(address, &message) else {
+            warn!("a command for an impossible account id was ignored");
+            self.acknowledge(&message);
+            return;
+        };
+        let Request { command, transaction, .. } = Request::parse(verb, target, &message.payload);
+        let reply = match command.and_then(|it| self.judge(it, message.retain)) {
+            Ok(command) => self.carry_out(command, &message).await,
+            Err(error) => {
+                self.acknowledge(&message);
+                Err(error)
+            }
+        };
+        if message.retain {
+            warn!(topic = message.topic, "a retained command was found and is cleared from the broker");
+            self.link.publish(Outgoing::retained(message.topic.clone(), Bytes::new()));
+        }
+        self.answer(&reply, transaction.as_ref(), verb, reply_to);
+    }
+
+    fn locate(&self, address: Address, message: &Inbound) -> Option<(Verb, Target, ReplyTo)> {
+        let (verb, target) = match address {
+            Address::BridgeRequest(verb) => (verb, Target::Bridge),
+            Address::AccountCommand { account, verb } => (verb, Target::Account(account.parse().ok()?)),
+            Address::SceneSet { account, scene } => (Verb::TriggerScene, Target::Scene(account.parse().ok()?, scene)),
+            Address::State(_) | Address::BridgeState => return None,
+        };
+        let topic = match &target {
+            Target::Bridge => self.topics.bridge_response(verb),
+            Target::Account(account) | Target::Scene(account, _) => self.topics.account_response(account, verb),
+        };
+        let wished = message.response_topic.clone().filter(|it| self.reply_prefix.covers(it));
+        if wished.is_none() && message.response_topic.is_some() {
+            debug!("a response topic outside {} is not used", self.reply_prefix.as_str());
+        }
+        Some((verb, target, ReplyTo { topic, wished, correlation_data: message.correlation_data.clone() }))
+    }
+
+    /// A retained command was meant for another moment. Only new tokens are worth having from it.
+    fn judge(&self, command: Command, is_retained: bool) -> Result<Command, CommandError> {
+        if !is_retained {
+            return Ok(command);
+        }
+        let entry_id = command.entry_id().clone();
+        let is_welcome = match &command {
+            Command::UpdateTokens { proposal, .. } => {
+                proposal.tokens.refresh().is_some() || self.needs_tokens(&entry_id)
+            }
+            Command::RefreshTokens { .. } | Command::TriggerScene { .. } | Command::Status { .. } => false,
+        };
+        if is_welcome { Ok(command) } else { Err(CommandError::new(Code::Retained, entry_id)) }
+    }
+
+    fn needs_tokens(&self, account: &AccountId) -> bool {
+        let condition = self.keeper.status(account).map(|it| it.condition);
+        matches!(condition, Some(Condition::Missing | Condition::ReauthRequired))
+    }
+
+    /// New tokens are acknowledged when they are durable, everything else on receipt: acknowledgements go in order, and a
+    /// slow vendor must not hold up the others.
+    async fn carry_out(&self, command: Command, message: &Inbound) -> Reply {
+        let brings_tokens = matches!(command, Command::UpdateTokens { .. });
+        if !brings_tokens {
+            self.acknowledge(message);
+        }
+        let whom = command.entry_id().clone();
+        let ticket = self.keeper.submit(command);
+        if brings_tokens {
+            // An error means that it was answered without being taken, which settles it as well.
+            let _ = ticket.taken.await;
+            self.acknowledge(message);
+        }
+        ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)))
+    }
+
+    fn acknowledge(&self, message: &Inbound) {
+        if let Some(token) = message.ack {
+            self.link.ack(token);
+        }
+    }
+
+    fn answer(&self, reply: &Reply, transaction: Option<&Value>, verb: Verb, to: ReplyTo) {
+        if let Err(error) = reply {
+            warn!(command = verb.as_str(), code = %error.code, "not done: {error}. {}", error.hint);
+        }
+        let payload = Bytes::from(reply::payload(reply, transaction));
+        if let Some(wished) = to.wished {
+            let answer = Outgoing::passing(wished, payload.clone());
+            self.link.publish(Outgoing { correlation_data: to.correlation_data, ..answer });
+        }
+        self.link.publish(Outgoing::passing(to.topic, payload));
+    }
+}

@@ -1,0 +1,233 @@
+//! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    clock::Clock,
+    config::{AccountSettings, Settings, StoreKey, VendorSettings},
+    homeassistant::{
+        AccountCard, Announcement, Announcer, AnnouncerSettings, House, Ledger, SceneCard, account_device,
+        bridge_device,
+    },
+    keeper::{Account, Grounds, Keeper, UnreadableRecord},
+    mqtt::{
+        Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
+        bridge::{Bridge, Info, LEDGER, OFFLINE},
+        commands::Commands,
+        topics::Topics,
+    },
+    store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
+    vendor::{self, Http},
+};
+
+/// How long a broker keeps our session, so that a blip loses no command.
+const SESSION_EXPIRY: std::time::Duration = std::time::Duration::from_secs(300);
+/// A reconnect within this time is not announced as an outage.
+const WILL_DELAY: std::time::Duration = std::time::Duration::from_secs(10);
+const OUTBOX_LIMIT: usize = 50_000;
+
+/// A running Latchkey.
+pub struct Service {
+    pub keeper: Keeper,
+    stop: CancellationToken,
+    bridge: JoinHandle<()>,
+}
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}. {mend}", mend = .0.mend())]
+    Store(#[from] StoreError),
+    #[error("{0}. Run the version of Latchkey that wrote it, or a later one.")]
+    Record(#[from] UnreadableRecord),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("the HTTP client could not be made: {0}")]
+    Http(String),
+}
+
+impl Service {
+    /// Opens the store, starts keeping the accounts, and connects to the broker in the background: a broker that is away
+    /// stops nothing.
+    pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let http = Http::new(settings.keeper.call_timeout, clock.clone()).map_err(StartError::Http)?;
+        let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
+        tell(&report);
+        let fingerprints = store.fingerprint_key();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let connect = |settings: &AccountSettings| Account {
+            settings: settings.clone(),
+            vendor: vendor::connect(settings, &http),
+        };
+        let grounds = Grounds {
+            store: store.clone(),
+            fingerprints,
+            clock: clock.clone(),
+            refreshes_per_host: settings.keeper.refreshes_per_host,
+            unproven: settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect(),
+        };
+        let keeper = Keeper::start(settings.accounts.values().map(connect).collect(), grounds)?;
+        let topics = Topics::new(&settings.mqtt.base_topic);
+        let announcements = announcements(&settings);
+        let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), settings.mqtt.reply_prefix.clone());
+        let bridge = Bridge {
+            info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
+            announcer: announcer(&settings, &*store, announcements),
+            birth_topic: settings.home_assistant.birth_topic.as_str().to_owned(),
+            keeper: keeper.clone(),
+            commands: Arc::new(commands),
+            link,
+            events,
+            store,
+            topics,
+            clock,
+        };
+        let stop = CancellationToken::new();
+        let bridge = tokio::spawn(bridge.run(stop.clone()));
+        info!(accounts = settings.accounts.len(), "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
+        Ok(Self { keeper, stop, bridge })
+    }
+
+    /// Lets a running refresh finish, answers what was asked, says goodbye to the broker and closes the store.
+    pub async fn stop(self) {
+        info!("stopping");
+        self.keeper.stop().await;
+        self.stop.cancel();
+        if self.bridge.await.is_err() {
+            warn!("the bridge ended by a fault of its own");
+        }
+    }
+}
+
+fn tell(report: &OpenReport) {
+    if report.created {
+        info!("a new store was made");
+    }
+    for account in &report.rolled_back {
+        warn!(%account, "the database had gone back to an older state; the journal mended it");
+    }
+    for account in &report.mended_from_sled {
+        warn!(%account, "the journal lacked the newest record; the database mended it");
+    }
+    for account in &report.outdated {
+        warn!(%account, "its newest record cannot be read; the tokens of an older one are tried once");
+    }
+    for account in &report.unreadable {
+        error!(%account, "no copy of its record can be read: give its tokens again with update_tokens");
+    }
+    if report.journal_missing {
+        warn!("the journal was missing and was made anew from the database");
+    }
+    if let Some(why) = &report.sled_unavailable {
+        warn!("the database cannot be opened at the moment ({why}); the journal serves alone");
+    }
+    if report.fingerprint_key_lost {
+        warn!("the key of the fingerprints was lost: tokens spent until now are not recognised");
+    }
+    if 0 < report.damaged_records {
+        warn!(records = report.damaged_records, "damaged records were found in the journal and stepped over");
+    }
+    if report.torn_tail {
+        info!("the last write before the stop was incomplete and was cut off");
+    }
+    if let Some(folder) = &report.sled_set_aside {
+        warn!(folder = %folder.display(), "the database was damaged; it was set aside and rebuilt from the journal");
+    }
+}
+
+pub(crate) fn store_settings(settings: &Settings) -> StoreSettings {
+    let key = match &settings.store.key {
+        StoreKey::Given(key) => KeySource::Given(key.clone()),
+        StoreKey::File(path) => KeySource::File(path.clone()),
+    };
+    StoreSettings { path: settings.store.path.clone(), key, checkpoint_every: CHECKPOINT_EVERY }
+}
+
+pub(crate) fn link_settings(settings: &Settings, announcements: &[Announcement]) -> LinkSettings {
+    let mqtt = &settings.mqtt;
+    let topics = Topics::new(&mqtt.base_topic);
+    LinkSettings {
+        host: mqtt.host.clone(),
+        port: mqtt.port,
+        client_id: mqtt.client_id.clone(),
+        credentials: mqtt
+            .username
+            .clone()
+            .map(|name| (name, mqtt.password.clone().unwrap_or_else(|| crate::account::Secret::new("")))),
+        tls: mqtt.tls.as_ref().map(|tls| TlsSettings {
+            ca_file: tls.ca_file.clone(),
+            client_cert_file: tls.client.as_ref().map(|it| it.cert_file.clone()),
+            client_key_file: tls.client.as_ref().map(|it| it.key_file.clone()),
+        }),
+        keep_alive: mqtt.keep_alive,
+        session_expiry: SESSION_EXPIRY,
+        will: Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY },
+        subscriptions: subscriptions(settings, &topics, announcements),
+        outbox_limit: OUTBOX_LIMIT,
+        backoff: Backoff::default(),
+    }
+}
+
+/// What acts on the house at QoS 0, so that the broker never queues it for later; tokens at QoS 1.
+fn subscriptions(settings: &Settings, topics: &Topics, announcements: &[Announcement]) -> Vec<Subscription> {
+    let command = |(filter, acts_on_house): (String, bool)| {
+        Subscription::new(filter, if acts_on_house { Qos::AtMostOnce } else { Qos::AtLeastOnce })
+    };
+    let mut subscriptions: Vec<Subscription> = topics.command_filters().into_iter().map(command).collect();
+    subscriptions.push(Subscription::new(topics.state_filter(), Qos::AtMostOnce));
+    if settings.home_assistant.discovery {
+        let live = |topic: &str| Subscription { send_retained: false, ..Subscription::new(topic, Qos::AtMostOnce) };
+        subscriptions.push(live(settings.home_assistant.birth_topic.as_str()));
+        subscriptions.extend(announcements.iter().map(|it| live(&it.topic)));
+    }
+    subscriptions
+}
+
+fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announcement>) -> Option<Announcer> {
+    if !settings.home_assistant.discovery {
+        return None;
+    }
+    let ledger: Ledger = store.note(LEDGER).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let announcer_settings = AnnouncerSettings {
+        discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
+        birth_payload: settings.home_assistant.birth_payload.clone(),
+        announce_delay: settings.home_assistant.announce_delay,
+    };
+    Some(Announcer::new(announcer_settings, ledger, announcements))
+}
+
+/// The bridge's device, then one for each account.
+fn announcements(settings: &Settings) -> Vec<Announcement> {
+    let house = House {
+        discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
+        base_topic: settings.mqtt.base_topic.as_str().to_owned(),
+        instance: (!settings.instance.is_default()).then(|| settings.instance.to_string()),
+        version: env!("CARGO_PKG_VERSION"),
+        public_url: settings.web.public_url.as_ref().map(|it| it.as_str().to_owned()),
+    };
+    let accounts = settings.accounts.values().map(|it| account_device(&house, &card(it)));
+    std::iter::once(bridge_device(&house)).chain(accounts).collect()
+}
+
+fn card(settings: &AccountSettings) -> AccountCard {
+    let scenes = match &settings.vendor {
+        VendorSettings::Akuvox(_) => Vec::new(),
+        VendorSettings::Aqara(aqara) => {
+            let scene = |key: &str| SceneCard { key: key.to_owned(), name: title(key) };
+            aqara.scenes.keys().map(|key| scene(key.as_str())).collect()
+        }
+    };
+    AccountCard { id: settings.id.clone(), name: settings.name.clone(), vendor: vendor::kind(settings), scenes }
+}
+
+/// `tv_pin_entry` as people read it: `Tv pin entry`.
+fn title(key: &str) -> String {
+    let text = key.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
