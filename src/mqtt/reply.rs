@@ -39,11 +39,13 @@ mod tests {
 
     #[test]
     fn replies_have_the_shape_that_bridges_share() {
-        let read = |reply: &Reply, transaction| serde_json::from_slice::<Value>(&payload(reply, transaction)).unwrap();
+        let read = |reply: &Reply, transaction: Option<Value>| {
+            serde_json::from_slice::<Value>(&payload(reply, transaction.as_ref())).unwrap()
+        };
         let entry_id: crate::account::AccountId = "front".parse().unwrap();
         let ok = Ok(ReplyData::Refreshed { entry_id: entry_id.clone(), generation: 4 });
         assert_eq!(
-            read(&ok, Some(&json!("t1"))),
+            read(&ok, Some(json!("t1"))),
             json!({"status": "ok", "data": {"entry_id": "front", "generation": 4}, "transaction": "t1"})
         );
         let error = read(&Err(CommandError::too_soon(&entry_id, Code::TooSoon, 42)), None);
