@@ -42,7 +42,7 @@ pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
         return Err(CodecError::Newer);
     }
     let document: Document = serde_json::from_slice(payload).map_err(|_| CodecError::Damaged)?;
-    Ok(document.into_record(revision))
+    document.into_record(revision)
 }
 
 /// A secret on its way into or out of a sealed payload.
@@ -77,12 +77,14 @@ struct Document {
     previous: Option<StoredGrant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate: Option<StoredCandidate>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    set_aside: Option<StoredGrant>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    set_aside: Vec<StoredGrant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<StoredAttempt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unread: Option<StoredUnread>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    older_unread: Vec<StoredUnread>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     doubt: Option<(Time, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +94,7 @@ struct Document {
     #[serde(default)]
     setbacks: StoredSetbacks,
     #[serde(default)]
-    refusals: (u32, Option<Time>),
+    refusals: StoredRefusals,
     #[serde(default)]
     last_attempt_at: Option<Time>,
     #[serde(default)]
@@ -137,7 +139,16 @@ struct StoredGrant {
 struct StoredCandidate {
     grant: StoredGrant,
     received_at: Time,
+    #[serde(default)]
+    doubted_since: Option<Time>,
+    #[serde(default)]
+    failing_since: Option<Time>,
+    #[serde(default)]
+    refusals: StoredRefusals,
 }
+
+/// How many, and since when.
+type StoredRefusals = (u32, Option<Time>);
 
 #[derive(Serialize, Deserialize)]
 struct StoredAttempt {
@@ -157,6 +168,7 @@ struct StoredUnread {
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct StoredSetbacks {
     consecutive: u32,
     not_before: Option<Time>,
@@ -206,11 +218,14 @@ impl Document {
             generation: record.generation,
             current: record.current.as_ref().map(grant),
             previous: record.previous.as_ref().map(grant),
-            candidate: record
-                .candidate
-                .as_ref()
-                .map(|it| StoredCandidate { grant: grant(&it.grant), received_at: it.received_at.into() }),
-            set_aside: record.set_aside.as_ref().map(grant),
+            candidate: record.candidate.as_ref().map(|it| StoredCandidate {
+                grant: grant(&it.grant),
+                received_at: it.received_at.into(),
+                doubted_since: it.doubted_since.map(Time::from),
+                failing_since: it.failing_since.map(Time::from),
+                refusals: stored_refusals(it.refusals),
+            }),
+            set_aside: record.set_aside.iter().map(grant).collect(),
             attempt: record.attempt.as_ref().map(|it| StoredAttempt {
                 id: it.id,
                 started_at: it.started_at.into(),
@@ -218,12 +233,8 @@ impl Document {
                 generation: it.generation,
                 fingerprint: it.fingerprint.to_string(),
             }),
-            unread: record.unread.as_ref().map(|it| StoredUnread {
-                received_at: it.received_at.into(),
-                slot: it.slot.into(),
-                generation: it.generation,
-                body: Stored::of(&it.body),
-            }),
+            unread: record.unread.as_ref().map(StoredUnread::of),
+            older_unread: record.older_unread.iter().map(StoredUnread::of).collect(),
             doubt: record.doubt.map(|it| (it.since.into(), it.generation)),
             dead: record.dead.map(|it| (it.since.into(), it.why)),
             fault: record.fault,
@@ -233,7 +244,7 @@ impl Document {
                 last_error: record.setbacks.last_error,
                 last_error_at: record.setbacks.last_error_at.map(Time::from),
             },
-            refusals: (record.refusals.count, record.refusals.first_at.map(Time::from)),
+            refusals: stored_refusals(record.refusals),
             last_attempt_at: record.last_attempt_at.map(Time::from),
             last_refresh_at: record.last_refresh_at.map(Time::from),
             refresh_count: record.refresh_count,
@@ -244,31 +255,35 @@ impl Document {
         }
     }
 
-    fn into_record(self, revision: u64) -> Record {
-        Record {
+    fn into_record(self, revision: u64) -> Result<Record, CodecError> {
+        let attempt = |it: StoredAttempt| {
+            Ok(Attempt {
+                id: it.id,
+                started_at: it.started_at.into(),
+                slot: it.slot.into(),
+                generation: it.generation,
+                fingerprint: fingerprint(&it.fingerprint)?,
+            })
+        };
+        let last_update = |(proposal, outcome, generation): (String, UpdateOutcome, u64)| {
+            Ok(HandledUpdate { proposal: fingerprint(&proposal)?, outcome, generation })
+        };
+        Ok(Record {
             revision,
             generation: self.generation,
             current: self.current.map(StoredGrant::into_grant),
             previous: self.previous.map(StoredGrant::into_grant),
-            candidate: self
-                .candidate
-                .map(|it| Candidate { grant: it.grant.into_grant(), received_at: it.received_at.into() }),
-            set_aside: self.set_aside.map(StoredGrant::into_grant),
-            attempt: self.attempt.and_then(|it| {
-                Some(Attempt {
-                    id: it.id,
-                    started_at: it.started_at.into(),
-                    slot: it.slot.into(),
-                    generation: it.generation,
-                    fingerprint: it.fingerprint.parse().ok()?,
-                })
-            }),
-            unread: self.unread.map(|it| UnreadAnswer {
+            candidate: self.candidate.map(|it| Candidate {
+                grant: it.grant.into_grant(),
                 received_at: it.received_at.into(),
-                slot: it.slot.into(),
-                generation: it.generation,
-                body: it.body.secret(),
+                doubted_since: it.doubted_since.map(Timestamp::from),
+                failing_since: it.failing_since.map(Timestamp::from),
+                refusals: refusals(it.refusals),
             }),
+            set_aside: self.set_aside.into_iter().map(StoredGrant::into_grant).collect(),
+            attempt: self.attempt.map(attempt).transpose()?,
+            unread: self.unread.map(StoredUnread::into_unread),
+            older_unread: self.older_unread.into_iter().map(StoredUnread::into_unread).collect(),
             doubt: self.doubt.map(|(since, generation)| Doubt { since: since.into(), generation }),
             dead: self.dead.map(|(since, why)| Dead { since: since.into(), why }),
             fault: self.fault,
@@ -278,15 +293,48 @@ impl Document {
                 last_error: self.setbacks.last_error,
                 last_error_at: self.setbacks.last_error_at.map(Timestamp::from),
             },
-            refusals: Refusals { count: self.refusals.0, first_at: self.refusals.1.map(Timestamp::from) },
+            refusals: refusals(self.refusals),
             last_attempt_at: self.last_attempt_at.map(Timestamp::from),
             last_refresh_at: self.last_refresh_at.map(Timestamp::from),
             refresh_count: self.refresh_count,
-            spent: self.spent.iter().filter_map(|it| it.parse().ok()).collect(),
-            last_update: self.last_update.and_then(|(proposal, outcome, generation)| {
-                Some(HandledUpdate { proposal: proposal.parse().ok()?, outcome, generation })
-            }),
+            spent: self.spent.iter().map(|it| fingerprint(it)).collect::<Result<_, _>>()?,
+            last_update: self.last_update.map(last_update).transpose()?,
             unproven: self.unproven,
+        })
+    }
+}
+
+/// One that is not read would be forgotten, and its token sent again.
+fn fingerprint(text: &str) -> Result<Fingerprint, CodecError> {
+    text.parse().map_err(|_| CodecError::Damaged)
+}
+
+fn stored_refusals(refusals: Refusals) -> StoredRefusals {
+    (refusals.count, refusals.first_at.map(Time::from))
+}
+
+fn refusals((count, first_at): StoredRefusals) -> Refusals {
+    Refusals { count, first_at: first_at.map(Timestamp::from) }
+}
+
+// === impl StoredUnread ===
+
+impl StoredUnread {
+    fn of(unread: &UnreadAnswer) -> Self {
+        Self {
+            received_at: unread.received_at.into(),
+            slot: unread.slot.into(),
+            generation: unread.generation,
+            body: Stored::of(&unread.body),
+        }
+    }
+
+    fn into_unread(self) -> UnreadAnswer {
+        UnreadAnswer {
+            received_at: self.received_at.into(),
+            slot: self.slot.into(),
+            generation: self.generation,
+            body: self.body.secret(),
         }
     }
 }
