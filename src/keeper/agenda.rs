@@ -86,8 +86,12 @@ impl Shared {
         loop {
             match self.agenda.take_due(now) {
                 Ok(account) => {
-                    if let Some(keeping) = self.accounts.get(&account) {
+                    let Some(keeping) = self.accounts.get(&account) else { continue };
+                    if keeping.is_due(now) {
                         self.refresh(keeping, Trigger::Schedule);
+                    } else {
+                        let (shared, keeping) = (self.clone(), keeping.clone());
+                        self.tasks.spawn(async move { shared.look_again(&keeping).await });
                     }
                 }
                 Err(next) => return next,
@@ -110,8 +114,10 @@ impl Shared {
         }
         for keeping in self.accounts.values() {
             keeping.note_present(|present| {
-                present.blocked = (!is_sane).then(|| "the clock is not set".to_owned());
                 present.hold_until = None;
+                if !is_sane {
+                    present.blocked = Some("the clock is not set".to_owned());
+                }
             });
             self.agenda.plan(keeping, now);
         }

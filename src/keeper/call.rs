@@ -12,7 +12,7 @@ use crate::{
 use super::{
     Shared,
     command::{CommandError, Reply, ReplyData},
-    flight::Landing,
+    flight::{Errand, Landing},
     keeping::Keeping,
     limits::Purpose,
     notice::Trigger,
@@ -43,8 +43,7 @@ impl Shared {
             }
             Err(failure) => {
                 warn!(account = %keeping.id, scene, code = %failure.code, "scene not triggered: {failure}");
-                let code = if failure.class == Class::Ambiguous { Code::OutcomeUnknown } else { failure.code };
-                Err(CommandError::new(code, &keeping.id).because(failure))
+                Err(not_done(keeping, &failure))
             }
         }
     }
@@ -79,20 +78,37 @@ impl Shared {
         }
         let code = match landing? {
             Landing::Renewed { .. } => Code::AccessRejected,
-            Landing::Failed(code) | Landing::CandidateRefused(code) => code,
+            Landing::Failed { code, .. } | Landing::CandidateRefused(code) => code,
         };
         Err(CommandError::new(code, &keeping.id))
     }
 
     async fn refresh_for_call(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Result<Landing, CommandError> {
-        let record = keeping.record();
-        let is_first_fill = record.current.as_ref().is_some_and(|it| it.access.is_none());
-        if !is_first_fill {
-            self.may_refresh_now(keeping)?;
-        } else if let Some(dead) = record.dead {
-            return Err(CommandError::new(dead.why, &keeping.id));
+        let may_start = || {
+            let record = keeping.record();
+            let is_empty = record.current.as_ref().is_some_and(|it| it.access.is_none());
+            let is_first_fill = is_empty && record.setbacks.consecutive == 0 && record.next_to_spend().is_some();
+            match record.dead {
+                None if is_first_fill => self.is_patience_over(keeping),
+                _ => self.may_refresh_now(keeping),
+            }
+        };
+        Ok(self.launch(keeping, Errand::Refresh(Trigger::Call), may_start)?.land().await)
+    }
+}
+
+fn not_done(keeping: &Keeping, failure: &VendorError) -> CommandError {
+    let id = &keeping.id;
+    match failure.class {
+        Class::Ambiguous => CommandError::new(Code::OutcomeUnknown, id).because(failure),
+        Class::Throttled { retry_after: Some(wait) } => {
+            CommandError::too_soon(id, failure.code, wait.as_secs() + 1).because(failure)
         }
-        Ok(self.refresh(keeping, Trigger::Call).land().await)
+        Class::Transient => {
+            let hint = "It was not done; try again.".to_owned();
+            CommandError { hint, ..CommandError::new(failure.code, id).because(failure) }
+        }
+        _ => CommandError::new(failure.code, id).because(failure),
     }
 }
 

@@ -41,9 +41,8 @@ pub(super) struct Present {
     pub(super) is_cloud_reached: Option<bool>,
     /// Not before this time, for reasons that are not the record's.
     pub(super) hold_until: Option<Timestamp>,
-    /// Another account that holds the same refresh token.
-    pub(super) twin: Option<AccountId>,
-    /// An answer that could not be read and must not be stored.
+    /// An answer that could not be read and must not be stored: it lasts as long as the process, or until a refresh
+    /// succeeds.
     pub(super) unstorable: Option<Secret>,
 }
 
@@ -90,11 +89,17 @@ impl Keeping {
     /// When the scheduler is to look at this account next; none: when something changes.
     pub(super) fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
         let present = self.present();
-        if present.twin.is_some() {
-            return None;
+        if present.blocked.is_some() {
+            // Whether or not a refresh is due: what stands in the way is shown until it is gone.
+            return Some(present.hold_until.unwrap_or(now));
         }
         let due = next_refresh(&self.record(), &self.policy, &self.id, now)?;
         Some(present.hold_until.map_or(due, |hold| due.max(hold)))
+    }
+
+    /// Whether a refresh is due, whatever stands in its way.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        next_refresh(&self.record(), &self.policy, &self.id, now).is_some_and(|it| it <= now)
     }
 
     /// Changes the record durably: when this returns `Ok`, the change is on disk, and not before is it seen.
@@ -146,6 +151,14 @@ impl Keeping {
         if shown != shows {
             self.changed();
         }
+    }
+
+    /// Nothing of this machine's stands in the way any more.
+    pub(super) fn unblock(&self) {
+        self.note_present(|present| {
+            present.blocked = None;
+            present.hold_until = None;
+        });
     }
 
     pub(super) fn happened(&self, event_type: EventType, by: Trigger, error: Option<Code>) {

@@ -1,20 +1,24 @@
 //! Who renews, and when: the heart.
 //!
-//! [`Keeper::start`] loads the records and starts the schedule ([`agenda`]); a refresh runs as a [`flight`], one for an
-//! account at a time; commands come in by [`Keeper::submit`]. A record changes in one place only, `Keeping::change`,
-//! which returns when the change is on disk.
+//! [`Keeper::start`] loads the records and starts the schedule (`agenda`); a refresh runs as a `flight`, one for an
+//! account at a time, made of an `attempt` or two; commands come in by [`Keeper::submit`]. A record changes in one place
+//! only, `Keeping::change`, which returns when the change is on disk.
 
 mod agenda;
+mod attempt;
 mod call;
 mod command;
 mod flight;
 mod keeping;
 mod limits;
 mod notice;
+mod tell;
+mod twins;
 mod update;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +32,7 @@ pub use command::{Command, CommandError, Reply, ReplyData};
 pub use notice::{Event, Notice, Trigger};
 
 use crate::{
-    account::{AccountId, Code, Fingerprint, FingerprintKey, Policy, Record, Secret, Status},
+    account::{AccountId, Code, FingerprintKey, Policy, Record, Status},
     clock::Clock,
     config::AccountSettings,
     store::{Store, StoreError, codec},
@@ -36,7 +40,8 @@ use crate::{
 };
 
 use agenda::Agenda;
-use flight::Landing;
+use attempt::nothing_to_spend;
+use flight::{Errand, Landing};
 use keeping::Keeping;
 use limits::Limits;
 
@@ -44,6 +49,8 @@ use limits::Limits;
 const NOTICES: usize = 1024;
 /// A refresh that is running may finish: its HTTP call takes 15 s in all by default.
 const LONGEST_STOP: Duration = Duration::from_secs(20);
+/// No account gets this far, and numbers beyond it do not survive in other people's JSON.
+const HIGHEST_GENERATION: u64 = 1 << 53;
 
 /// Keeps all accounts. Clones are handles to the same keeper.
 #[derive(Clone)]
@@ -89,6 +96,8 @@ struct Shared {
     notices: broadcast::Sender<Notice>,
     agenda: Agenda,
     limits: Limits,
+    /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
+    proposals: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -100,7 +109,8 @@ impl Keeper {
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, _) = broadcast::channel(NOTICES);
-        let mut records = load(&*store, clock.now())?;
+        let configured = accounts.iter().map(|it| it.settings.id.clone()).collect();
+        let mut records = load(&*store, &configured, clock.now())?;
         for (id, record) in &mut records {
             record.unproven |= unproven.contains(id);
         }
@@ -119,12 +129,13 @@ impl Keeper {
             clock,
             notices,
             agenda: Agenda::default(),
+            proposals: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         });
-        shared.find_twins();
         let now = shared.clock.now();
         for keeping in shared.accounts.values() {
+            shared.look_over(keeping);
             shared.agenda.plan(keeping, now);
         }
         shared.tasks.spawn(shared.clone().run_agenda());
@@ -167,6 +178,10 @@ impl Keeper {
     pub fn saw_generation(&self, account: &AccountId, generation: u64) {
         let Some(keeping) = self.0.accounts.get(account).cloned() else { return };
         if generation <= keeping.record().generation {
+            return;
+        }
+        if HIGHEST_GENERATION < generation {
+            warn!(%account, generation, "what the broker remembers of this account was not written by Latchkey");
             return;
         }
         warn!(%account, generation, "the broker remembers newer tokens than the store: the store is an older copy");
@@ -217,81 +232,69 @@ impl Shared {
     }
 
     async fn refresh_tokens(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
-        if self.running(keeping).is_none() {
-            self.may_refresh_now(keeping)?;
-        }
-        match self.refresh(keeping, Trigger::Command).land().await {
+        let errand = Errand::Refresh(Trigger::Command);
+        match self.launch(keeping, errand, || self.may_refresh_now(keeping))?.land().await {
             Landing::Renewed { generation, .. } => {
                 Ok(ReplyData::Refreshed { entry_id: keeping.id.clone(), generation })
             }
             Landing::CandidateRefused(code) => {
                 Err(CommandError::new(code, &keeping.id).because("of the tokens given last; the ones before are kept"))
             }
-            Landing::Failed(Code::Blocked) => {
+            Landing::Failed { code: Code::Blocked, .. } => {
                 let why = keeping.present().blocked.unwrap_or_default();
                 Err(CommandError::new(Code::Blocked, &keeping.id).because(why))
             }
-            Landing::Failed(code) => Err(CommandError::new(code, &keeping.id)),
+            Landing::Failed { code, .. } => Err(CommandError::new(code, &keeping.id)),
         }
     }
 
     /// Whether somebody may have a refresh now: not without a token, not when dead, not too often.
     fn may_refresh_now(&self, keeping: &Keeping) -> Result<(), CommandError> {
         let record = keeping.record();
-        let now = self.clock.now();
         if record.next_to_spend().is_none() {
-            let code = match &record.current {
-                Some(grant) if grant.refresh.is_some() => Code::UnreadableAnswer,
-                _ => Code::NoRefreshToken,
-            };
-            return Err(CommandError::new(code, &keeping.id));
+            return Err(CommandError::new(nothing_to_spend(keeping), &keeping.id));
         }
-        let wait_until = |until: Timestamp| u64::try_from(until.duration_since(now).as_secs() + 1).unwrap_or(1);
+        let now = self.clock.now();
         let gap_end = record
             .last_attempt_at
             .filter(|it| *it <= now)
             .and_then(|it| it.checked_add(keeping.policy.min_refresh_gap).ok())
             .filter(|it| now < *it);
         if let Some(gap_end) = gap_end {
-            return Err(CommandError::too_soon(&keeping.id, Code::TooSoon, wait_until(gap_end)));
+            return Err(CommandError::too_soon(&keeping.id, Code::TooSoon, seconds_until(gap_end, now)));
         }
-        let is_throttled = record.setbacks.last_error == Some(Code::Throttled);
-        if let Some(until) = record.setbacks.not_before.filter(|it| is_throttled && now < *it) {
-            return Err(CommandError::too_soon(&keeping.id, Code::Throttled, wait_until(until)));
+        self.is_patience_over(keeping)?;
+        match record.dead {
+            Some(dead) if !keeping.is_due(now) => Err(CommandError::new(dead.why, &keeping.id)),
+            _ => Ok(()),
         }
-        if let Some(dead) = record.dead {
-            let is_probe_due = keeping.next_look(now).is_some_and(|it| it <= now);
-            if !is_probe_due {
-                return Err(CommandError::new(dead.why, &keeping.id));
-            }
-        }
-        Ok(())
     }
 
-    /// Another account that holds this refresh token.
-    fn other_holder(&self, keeping: &Keeping, refresh: &Secret) -> Option<AccountId> {
-        let holds = |record: &Record| {
-            let grants = [record.current.as_ref(), record.candidate.as_ref().map(|it| &it.grant)];
-            grants.into_iter().flatten().any(|it| it.refresh.as_ref() == Some(refresh))
-        };
-        let other = self.accounts.values().find(|it| it.id != keeping.id && holds(&it.record()));
-        other.map(|it| it.id.clone())
-    }
-
-    /// Two accounts with one refresh token would kill it for each other: the second one is left alone.
-    fn find_twins(&self) {
-        let mut holders: BTreeMap<Fingerprint, AccountId> = BTreeMap::new();
-        for keeping in self.accounts.values() {
-            let record = keeping.record();
-            let Some(refresh) = record.current.as_ref().and_then(|it| it.refresh.as_ref()) else { continue };
-            let holder = holders.entry(self.fingerprints.of(refresh)).or_insert_with(|| keeping.id.clone());
-            if *holder != keeping.id {
-                error!(account = %keeping.id, "{holder} holds the same refresh token: sign in once for each account");
-                let twin = Some(holder.clone());
-                keeping.note_present(|present| present.twin = twin);
-            }
+    /// What a vendor asked for binds everybody.
+    fn is_patience_over(&self, keeping: &Keeping) -> Result<(), CommandError> {
+        let setbacks = keeping.record().setbacks;
+        let now = self.clock.now();
+        let is_throttled = setbacks.last_error == Some(Code::Throttled);
+        match setbacks.not_before.filter(|it| is_throttled && now < *it) {
+            Some(until) => Err(CommandError::too_soon(&keeping.id, Code::Throttled, seconds_until(until, now))),
+            None => Ok(()),
         }
     }
+
+    /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
+    fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
+        if keeping.record().unread.is_some() {
+            let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
+        }
+        if let Some(twin) = self.twin(keeping) {
+            let (shared, keeping) = (self.clone(), keeping.clone());
+            self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
+        }
+    }
+}
+
+fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(until.duration_since(now).as_secs() + 1).unwrap_or(1)
 }
 
 /// The time before which no clock can be right: when this version was built.
@@ -300,9 +303,13 @@ fn built_at() -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn load(store: &dyn Store, now: Timestamp) -> Result<BTreeMap<AccountId, Record>, UnreadableRecord> {
+fn load(
+    store: &dyn Store,
+    configured: &BTreeSet<AccountId>,
+    now: Timestamp,
+) -> Result<BTreeMap<AccountId, Record>, UnreadableRecord> {
     let mut records = BTreeMap::new();
-    for entry in store.load() {
+    for entry in store.load().into_iter().filter(|it| configured.contains(&it.account)) {
         let account = entry.account;
         let mut record = codec::decode(&entry.payload, entry.revision)
             .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;

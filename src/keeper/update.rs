@@ -6,20 +6,17 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::{
-    account::{Code, EventType, Fingerprint, Proposal, ProposedTokens, Slot, Taken, UpdateOutcome},
+    account::{AccountId, Code, EventType, Fingerprint, Proposal, ProposedTokens, Record, Slot, Taken, UpdateOutcome},
     store::StoreError,
 };
 
 use super::{
     Shared,
     command::{CommandError, Reply, ReplyData},
-    flight::Landing,
+    flight::{Flight, Landing},
     keeping::Keeping,
     notice::Trigger,
 };
-
-/// Proposed tokens may wait for one refresh that is running and then for their own.
-const LONGEST_WAIT: usize = 3;
 
 impl Shared {
     /// `taken` is told when the proposal is durable, before it is proved.
@@ -30,30 +27,20 @@ impl Shared {
         taken: oneshot::Sender<()>,
     ) -> Reply {
         let fingerprint = proposal.tokens.refresh().map(|it| self.fingerprints.of(it));
-        if let Some(other) = proposal.tokens.refresh().and_then(|it| self.other_holder(keeping, it)) {
-            return Err(CommandError::new(Code::TokenInUse, &keeping.id).because(format_args!("it is {other}'s")));
-        }
-        // What replaces a grant waits for a refresh of it; a candidate only stands beside it.
-        let is_beside = proposal.prove && proposal.issued_at.is_none() && proposal.tokens.refresh().is_some();
-        let is_candidate_flying = keeping.record().attempt.as_ref().is_some_and(|it| it.slot == Slot::Candidate);
-        if !is_beside || is_candidate_flying {
-            self.wait_for_flight(keeping).await;
-        }
-        let is_spent = match fingerprint {
-            Some(fingerprint) => self.is_spent(keeping, fingerprint).await.map_err(|it| blocked(keeping, &it))?,
-            None => false,
-        };
-        let now = self.clock.now();
-        let outcome = keeping.change(|record| {
-            record.propose(proposal.clone(), fingerprint, is_spent, &keeping.policy, now).map_err(Refusal::Domain)
-        });
-        let outcome = match outcome.await {
-            Ok(outcome) => outcome,
-            Err(Refusal::Domain(code)) => return Err(CommandError::new(code, &keeping.id)),
-            Err(Refusal::Store(trouble)) => return Err(blocked(keeping, &trouble)),
+        let outcome = loop {
+            match self.propose(keeping, &proposal, fingerprint).await {
+                Ok(outcome) => break outcome,
+                Err(Refusal::Flying(flight)) => drop(flight.land().await),
+                Err(Refusal::InUse(other)) => {
+                    let error = CommandError::new(Code::TokenInUse, &keeping.id);
+                    return Err(error.because(format_args!("it is {other}'s")));
+                }
+                Err(Refusal::Domain(code)) => return Err(CommandError::new(code, &keeping.id)),
+                Err(Refusal::Store(trouble)) => return Err(blocked(keeping, &trouble)),
+            }
         };
         let _ = taken.send(());
-        self.agenda.plan(keeping, now);
+        self.agenda.plan(keeping, self.clock.now());
         match outcome {
             Taken::Candidate => {
                 log_captured(keeping, &proposal.tokens);
@@ -75,32 +62,63 @@ impl Shared {
         }
     }
 
-    async fn prove(self: &Arc<Self>, keeping: &Arc<Keeping>, fingerprint: Option<Fingerprint>) -> Reply {
-        for _ in 0..LONGEST_WAIT {
-            let landing = self.refresh(keeping, Trigger::Update).land().await;
-            match landing {
-                Landing::Renewed { slot: Slot::Candidate, .. } => {
-                    keeping.happened(EventType::TokensUpdated, Trigger::Update, None);
-                    return Ok(updated(keeping, UpdateOutcome::Proved));
-                }
-                Landing::CandidateRefused(code) => return Err(refused(keeping, code)),
-                Landing::Failed(_) | Landing::Renewed { .. } => {}
-            }
-            let record = keeping.record();
-            let is_waiting = record.candidate.is_some();
-            let handled = record.last_update.filter(|it| Some(it.proposal) == fingerprint);
-            match (is_waiting, handled.map(|it| it.outcome)) {
-                (_, Some(UpdateOutcome::Proved)) => return Ok(updated(keeping, UpdateOutcome::Proved)),
-                (_, Some(UpdateOutcome::Refused)) => return Err(refused(keeping, Code::RefreshRefused)),
-                (true, _) if matches!(landing, Landing::Failed(_)) => break,
-                _ => {}
-            }
+    /// One step: what is checked here still holds when the proposal is on disk.
+    async fn propose(
+        &self,
+        keeping: &Keeping,
+        proposal: &Proposal,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Taken, Refusal> {
+        let refresh = proposal.tokens.refresh();
+        let _turn = match refresh {
+            Some(_) => Some(self.proposals.lock().await),
+            None => None,
+        };
+        let is_spent = match fingerprint {
+            Some(fingerprint) => self.is_spent(keeping, fingerprint).await?,
+            None => false,
+        };
+        if let Some(other) = refresh.filter(|_| !is_spent).and_then(|it| self.other_holder(keeping, it)) {
+            return Err(Refusal::InUse(other));
         }
-        warn!(account = %keeping.id, "the new tokens are kept; the vendor could not be asked about them yet");
-        Ok(updated(keeping, UpdateOutcome::Pending))
+        let now = self.clock.now();
+        let change = keeping.change(|record| {
+            if concerns_what_flies(record, proposal)
+                && let Some(flight) = self.running(keeping)
+            {
+                return Err(Refusal::Flying(flight));
+            }
+            // A refresh may have spent it since the store was asked.
+            let is_spent = is_spent || fingerprint.is_some_and(|it| record.spent.contains(&it));
+            record.propose(proposal.clone(), fingerprint, is_spent, &keeping.policy, now).map_err(Refusal::Domain)
+        });
+        change.await
     }
 
-    pub(super) async fn is_spent(&self, keeping: &Keeping, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+    async fn prove(self: &Arc<Self>, keeping: &Arc<Keeping>, fingerprint: Option<Fingerprint>) -> Reply {
+        let mut landing = self.refresh(keeping, Trigger::Update).land().await;
+        let is_of_another = matches!(
+            landing,
+            Landing::Renewed { slot: Slot::Current | Slot::Previous, .. }
+                | Landing::Failed { slot: Some(Slot::Current | Slot::Previous), .. }
+        );
+        if is_of_another && keeping.record().candidate.is_some() {
+            // It had begun before the tokens were proposed.
+            landing = self.refresh(keeping, Trigger::Update).land().await;
+        }
+        let handled = keeping.record().last_update.filter(|it| Some(it.proposal) == fingerprint);
+        match (landing, handled.map(|it| it.outcome)) {
+            (_, Some(UpdateOutcome::Proved)) => Ok(updated(keeping, UpdateOutcome::Proved)),
+            (Landing::CandidateRefused(code), Some(UpdateOutcome::Refused)) => Err(refused(keeping, code)),
+            (_, Some(UpdateOutcome::Refused)) => Err(refused(keeping, Code::RefreshRefused)),
+            _ => {
+                warn!(account = %keeping.id, "the new tokens are kept; the vendor could not be asked about them yet");
+                Ok(updated(keeping, UpdateOutcome::Pending))
+            }
+        }
+    }
+
+    async fn is_spent(&self, keeping: &Keeping, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         if keeping.record().spent.contains(&fingerprint) {
             return Ok(true);
         }
@@ -108,7 +126,11 @@ impl Shared {
     }
 }
 
+/// Why a proposal was not taken.
 enum Refusal {
+    /// To be tried again when this has landed.
+    Flying(Flight),
+    InUse(AccountId),
     Domain(Code),
     Store(StoreError),
 }
@@ -117,6 +139,15 @@ impl From<StoreError> for Refusal {
     fn from(trouble: StoreError) -> Self {
         Self::Store(trouble)
     }
+}
+
+/// Whether a proposal would touch the grant that a refresh is spending: what replaces a grant waits for a refresh of it,
+/// a candidate only stands beside it.
+fn concerns_what_flies(record: &Record, proposal: &Proposal) -> bool {
+    let Some(attempt) = &record.attempt else { return false };
+    let is_held = record.current.as_ref().is_some_and(|it| it.refresh.as_ref() == proposal.tokens.refresh());
+    let is_beside = proposal.prove && proposal.issued_at.is_none() && proposal.tokens.refresh().is_some() && !is_held;
+    !is_beside || attempt.slot == Slot::Candidate
 }
 
 fn updated(keeping: &Keeping, outcome: UpdateOutcome) -> ReplyData {
@@ -129,7 +160,7 @@ fn refused(keeping: &Keeping, code: Code) -> CommandError {
     CommandError::new(code, &keeping.id).because(kept)
 }
 
-pub(super) fn blocked(keeping: &Keeping, trouble: &StoreError) -> CommandError {
+fn blocked(keeping: &Keeping, trouble: &StoreError) -> CommandError {
     CommandError { hint: trouble.mend().to_owned(), ..CommandError::new(Code::Blocked, &keeping.id).because(trouble) }
 }
 

@@ -29,13 +29,15 @@ pub struct Http {
     clock: Clock,
 }
 
-/// An answer with HTTP status 200 that is not an HTML page. It may be cut short; then it does not parse.
+/// An answer with an HTTP status of success that is not an HTML page. It may be cut short; then it does not parse.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// UTF-8; what was not is replaced.
     pub body: Secret,
     /// How far the vendor's `Date` header is ahead of our clock.
     pub vendor_ahead_by: Option<jiff::SignedDuration>,
+    /// How long the vendor asks to be left alone; vendors say so beside an envelope, too.
+    pub retry_after: Option<Duration>,
 }
 
 /// A request to be sent once.
@@ -53,7 +55,8 @@ impl Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .timeout(total)
-            .connect_timeout(CONNECT_TIMEOUT.min(total))
+            // Shorter than the whole, so that a host that does not answer at all is told from a lost reply.
+            .connect_timeout(CONNECT_TIMEOUT.min(total / 2))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .pool_max_idle_per_host(0)
@@ -83,11 +86,10 @@ impl Http {
         let status = response.status().as_u16();
         let vendor_time = date(response.headers());
         let retry_after = retry_after(response.headers(), vendor_time);
-        let is_html = content_type(response.headers()).is_some_and(|it| it.starts_with("text/html"));
         if status == 429 {
             return Err(VendorError::new(Class::Throttled { retry_after }, Code::Throttled).with_status(status));
         }
-        if status != 200 || is_html {
+        if !response.status().is_success() {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
         let mut body = Vec::new();
@@ -102,11 +104,13 @@ impl Http {
             }
         }
         let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        let body = body.trim_start_matches('\u{feff}');
+        // By what it is and not by its declared type: careless backends call their JSON text/html.
         if body.trim_start().starts_with('<') {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
         let vendor_ahead_by = vendor_time.map(|it| it.duration_since(self.clock.now()));
-        Ok(Answer { body: Secret::new(body), vendor_ahead_by })
+        Ok(Answer { body: Secret::new(body), vendor_ahead_by, retry_after })
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -133,10 +137,6 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
 
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
-fn content_type(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("content-type")?.to_str().ok()?.to_ascii_lowercase())
 }
 
 /// Seconds, or a date to be read against the vendor's own clock; never more than a day.

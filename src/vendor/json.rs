@@ -41,10 +41,16 @@ impl TokenField {
 /// An integer, whether written as a number or as a string.
 pub(super) fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// Some backends write `0.0`.
+fn whole(number: f64) -> Option<i64> {
+    let is_whole = number.fract() == 0.0 && number.abs() < 1e15;
+    is_whole.then_some(number as i64)
 }
 
 /// A lifetime in seconds. None for what is missing, zero, negative or absurd: the expiry is unknown then.

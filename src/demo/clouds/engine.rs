@@ -10,10 +10,11 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, Query, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -110,13 +111,13 @@ async fn serve<S: Simulation>(
 ) -> Response {
     let query = Query::<HashMap<String, String>>::try_from_uri(&uri).map(|it| it.0).unwrap_or_default();
     let request = Request { method, path: uri.path().to_owned(), query, headers, body };
-    let stop = engine.stop.clone();
+    let (stop, clock) = (engine.stop.clone(), engine.clock.clone());
     let handled = tokio::spawn(async move { engine.handle(&request).await });
     let ending = tokio::select! {
         ending = handled => ending.unwrap_or(Ending::Cut),
         () = stop.cancelled() => Ending::Cut,
     };
-    match ending {
+    let mut response = match ending {
         Ending::Reply(reply) => respond(reply),
         Ending::Page(status, content_type, text) => {
             (status, [(header::CONTENT_TYPE, content_type)], text).into_response()
@@ -134,7 +135,16 @@ async fn serve<S: Simulation>(
             cut.now();
             StatusCode::OK.into_response()
         }
+    };
+    if let Some(date) = http_date(clock.now()) {
+        response.headers_mut().insert(header::DATE, date);
     }
+    response
+}
+
+/// The cloud's time as a `Date` header has it.
+fn http_date(time: Timestamp) -> Option<HeaderValue> {
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?.try_into().ok()
 }
 
 // === impl Engine ===

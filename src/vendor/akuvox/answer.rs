@@ -72,7 +72,7 @@ fn parse(answer: &Answer) -> Result<Value, VendorError> {
 }
 
 fn verdict(envelope: &Value) -> Verdict {
-    let verdicts = ["err_code", "result"].map(|key| envelope.get(key).filter(|it| !it.is_object()));
+    let verdicts = ["err_code", "result"].map(|key| envelope.get(key).filter(|it| !it.is_object() && !it.is_null()));
     let mut verdict = Verdict::None;
     for value in verdicts.into_iter().flatten() {
         match integer(value) {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<FreshTokens, VendorError> {
-        refresh(&Answer { body: Secret::new(body), vendor_ahead_by: None })
+        refresh(&Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None })
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
     fn the_rest_host_is_a_host_and_nothing_else() {
         let read = |host: &str| {
             let body = serde_json::json!({"result": 0, "datas": {"rest_server_https": host}}).to_string();
-            rest_server(&Answer { body: Secret::new(body), vendor_ahead_by: None }, true)
+            rest_server(&Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }, true)
         };
         assert_eq!(read("rest.example.org:8443").unwrap(), "https://rest.example.org:8443");
         assert_eq!(read("https://rest.example.org:8443/").unwrap(), "https://rest.example.org:8443");

@@ -100,7 +100,7 @@ fn general(code: i64, answer: &Answer) -> Option<(Class, Code)> {
             Some((Class::ConfigFault, Code::ConfigFault))
         }
         101 | 102 | 103 | 105 => Some((Class::ClockSkew { vendor_ahead_by: answer.vendor_ahead_by }, Code::ClockSkew)),
-        429 | 817 => Some((Class::Throttled { retry_after: None }, Code::Throttled)),
+        429 | 817 => Some((Class::Throttled { retry_after: answer.retry_after }, Code::Throttled)),
         1300 => Some((Class::Transient, Code::VendorBusy)),
         _ => None,
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn answer(body: &str) -> Answer {
-        Answer { body: Secret::new(body), vendor_ahead_by: None }
+        Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }
     }
 
     #[test]

@@ -1,0 +1,183 @@
+//! A store whose disk can fail and which can be looked into, and vendors that can be told to misbehave.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use latchkey::{
+    account::{AccountId, Fingerprint, FreshTokens, Record, Secret},
+    store::{Commit, Entry, Store, StoreError, codec},
+    vendor::{Answer, Budget, Rules, Spend, Vendor, VendorError, VendorKind},
+};
+use tokio::sync::watch;
+
+use super::bench::in_time;
+
+/// The real store, with a disk that fills up when told.
+pub struct Disk {
+    store: Arc<dyn Store>,
+    has_room: AtomicBool,
+    takes_commits: AtomicBool,
+    durable: Mutex<HashMap<AccountId, Record>>,
+    /// Commits that were refused.
+    refused: watch::Sender<usize>,
+}
+
+impl Disk {
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            has_room: AtomicBool::new(true),
+            takes_commits: AtomicBool::new(true),
+            durable: Mutex::default(),
+            refused: watch::Sender::new(0),
+        })
+    }
+
+    pub fn have_room(&self, has_room: bool) {
+        self.has_room.store(has_room, SeqCst);
+    }
+
+    pub fn take_commits(&self, takes_commits: bool) {
+        self.takes_commits.store(takes_commits, SeqCst);
+    }
+
+    /// The record of an account as its last commit has it.
+    pub fn durable(&self, account: &AccountId) -> Option<Record> {
+        self.durable.lock().unwrap().get(account).cloned()
+    }
+
+    pub async fn until_refused(&self) {
+        let mut refused = self.refused.subscribe();
+        in_time(refused.wait_for(|it| 0 < *it)).await.unwrap();
+    }
+
+    fn full() -> StoreError {
+        StoreError::NoRoom { folder: PathBuf::from("/full") }
+    }
+}
+
+#[async_trait]
+impl Store for Disk {
+    fn load(&self) -> Vec<Entry> {
+        self.store.load()
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
+        if !self.takes_commits.load(SeqCst) {
+            self.refused.send_modify(|it| *it += 1);
+            return Err(Self::full());
+        }
+        let (account, payload) = (commit.account.clone(), commit.payload.clone());
+        let revision = self.store.commit(commit).await?;
+        self.durable.lock().unwrap().insert(account, codec::decode(&payload, revision).unwrap());
+        Ok(revision)
+    }
+
+    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.store.is_spent(account, fingerprint).await
+    }
+
+    fn note(&self, name: &str) -> Option<Vec<u8>> {
+        self.store.note(name)
+    }
+
+    async fn put_note(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put_note(name, bytes).await
+    }
+
+    async fn check_room(&self) -> Result<(), StoreError> {
+        if self.has_room.load(SeqCst) { self.store.check_room().await } else { Err(Self::full()) }
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+type BeforeRefresh = Box<dyn Fn(&Spend<'_>) + Send + Sync>;
+type Parser = Box<dyn Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync>;
+
+/// A real vendor, in part replaced.
+pub struct Altered {
+    vendor: Arc<dyn Vendor>,
+    before_refresh: BeforeRefresh,
+    parser: Option<Parser>,
+}
+
+impl Altered {
+    pub fn new(vendor: Arc<dyn Vendor>) -> Self {
+        Self { vendor, before_refresh: Box::new(|_| {}), parser: None }
+    }
+
+    /// Runs this before each refresh is sent; it may panic.
+    pub fn before_refresh(self, hook: impl Fn(&Spend<'_>) + Send + Sync + 'static) -> Self {
+        Self { before_refresh: Box::new(hook), ..self }
+    }
+
+    /// Reads answers by this instead.
+    pub fn reading_by(
+        self,
+        parser: impl Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { parser: Some(Box::new(parser)), ..self }
+    }
+}
+
+#[async_trait]
+impl Vendor for Altered {
+    fn kind(&self) -> VendorKind {
+        self.vendor.kind()
+    }
+
+    fn rules(&self) -> Rules {
+        self.vendor.rules()
+    }
+
+    fn host(&self) -> &str {
+        self.vendor.host()
+    }
+
+    fn budget(&self) -> Option<Budget> {
+        self.vendor.budget()
+    }
+
+    async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError> {
+        (self.before_refresh)(&spend);
+        self.vendor.refresh(spend).await
+    }
+
+    fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
+        match &self.parser {
+            Some(parser) => parser(answer),
+            None => self.vendor.read_refresh(answer),
+        }
+    }
+
+    fn storable(&self, answer: &Answer) -> Option<Secret> {
+        self.vendor.storable(answer)
+    }
+
+    async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>> {
+        self.vendor.check_access(access).await
+    }
+
+    fn scene_id(&self, scene: &str) -> Option<String> {
+        self.vendor.scene_id(scene)
+    }
+
+    async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
+        self.vendor.trigger_scene(access, scene_id).await
+    }
+
+    async fn server_time(&self) -> Option<Timestamp> {
+        self.vendor.server_time().await
+    }
+}

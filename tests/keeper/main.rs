@@ -1,0 +1,16 @@
+//! The keeper against the simulated clouds, on one clock that the tests move, with the real store.
+#![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod clocks;
+mod disk;
+mod doubles;
+mod flights;
+mod lost_replies;
+mod refusals;
+mod restarts;
+mod scenes;
+mod schedule;
+mod twins;
+mod updates;
