@@ -43,7 +43,7 @@ pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: 
             // Something new is known since: the probe need not wait for its day.
             None => dead.since.min(now),
         }
-    } else if slot == Slot::Previous || record.unproven || is_odd {
+    } else if slot == Slot::Previous || record.unproven || record.fault || is_odd {
         grant.issued_at.min(now)
     } else {
         regular_due(grant, policy, account)

@@ -22,49 +22,49 @@ use latchkey::{
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 
-pub const MINUTE: Duration = Duration::from_secs(60);
-pub const HOUR: Duration = Duration::from_secs(3600);
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Nothing in these tests takes this long; whatever does is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// Akuvox accounts.
-pub const FRONT: &str = "front_door";
-pub const SIDE: &str = "side_door";
+pub(crate) const FRONT: &str = "front_door";
+pub(crate) const SIDE: &str = "side_door";
 /// Aqara accounts.
-pub const HOME: &str = "home";
-pub const CABIN: &str = "cabin";
+pub(crate) const HOME: &str = "home";
+pub(crate) const CABIN: &str = "cabin";
 
-pub struct Bench {
-    pub clock: Clock,
-    pub hand: Hand,
-    pub akuvox: AkuvoxCloud,
-    pub aqara: AqaraCloud,
+pub(crate) struct Bench {
+    pub(crate) clock: Clock,
+    pub(crate) hand: Hand,
+    pub(crate) akuvox: AkuvoxCloud,
+    pub(crate) aqara: AqaraCloud,
     folder: TempDir,
 }
 
 /// A keeper that runs, and what it told since.
-pub struct House {
-    pub keeper: Keeper,
+pub(crate) struct House {
+    pub(crate) keeper: Keeper,
     notices: broadcast::Receiver<Notice>,
 }
 
-pub fn id(name: &str) -> AccountId {
+pub(crate) fn id(name: &str) -> AccountId {
     name.parse().unwrap()
 }
 
 /// What is patient enough for a busy machine and still ends.
-pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(STUCK, what).await.expect("it is stuck")
 }
 
 impl Bench {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(AkuvoxKnobs::default(), AqaraKnobs::default()).await
     }
 
-    pub async fn with(akuvox: AkuvoxKnobs, aqara: AqaraKnobs) -> Self {
+    pub(crate) async fn with(akuvox: AkuvoxKnobs, aqara: AqaraKnobs) -> Self {
         let (clock, hand) = Clock::paused("2029-03-01T10:00:00Z".parse().unwrap());
         let time = || Some((clock.clone(), hand.clone()));
         let address = (Ipv4Addr::LOCALHOST, 0).into();
@@ -75,15 +75,15 @@ impl Bench {
         Self { clock, hand, akuvox, aqara, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub fn store_path(&self) -> PathBuf {
+    pub(crate) fn store_path(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let app = self.aqara.credentials(0);
         let scenes = |account: usize| {
             let scenes = self.aqara.credentials(account).scenes;
@@ -109,12 +109,12 @@ impl Bench {
         config::load(Some(&file), std::iter::empty()).unwrap()
     }
 
-    pub fn open(&self) -> (Arc<dyn Store>, Grounds) {
+    pub(crate) fn open(&self) -> (Arc<dyn Store>, Grounds) {
         self.open_at(&self.store_path())
     }
 
     /// The store in this folder, and what a keeper stands on with it.
-    pub fn open_at(&self, path: &Path) -> (Arc<dyn Store>, Grounds) {
+    pub(crate) fn open_at(&self, path: &Path) -> (Arc<dyn Store>, Grounds) {
         let key = KeySource::Given(Secret::new("07".repeat(32)));
         let settings = StoreSettings { path: path.to_owned(), key, checkpoint_every: CHECKPOINT_EVERY };
         let (store, report) = SledStore::open(settings, self.clock.clone()).unwrap();
@@ -126,12 +126,12 @@ impl Bench {
     }
 
     /// A keeper of these accounts.
-    pub fn start(&self, names: &[&str]) -> House {
+    pub(crate) fn start(&self, names: &[&str]) -> House {
         self.start_on(self.open().1, names, |_, vendor| vendor)
     }
 
     /// A keeper on other grounds, or with other vendors.
-    pub fn start_on(
+    pub(crate) fn start_on(
         &self,
         grounds: Grounds,
         names: &[&str],
@@ -149,13 +149,13 @@ impl Bench {
     }
 
     /// A keeper of these accounts, whose tokens it proved a day ago: nothing is due, and nothing is too soon.
-    pub async fn settled(&self, names: &[&str]) -> House {
+    pub(crate) async fn settled(&self, names: &[&str]) -> House {
         let mut house = self.start(names);
         self.settle_in(&mut house, names).await;
         house
     }
 
-    pub async fn settle_in(&self, house: &mut House, names: &[&str]) {
+    pub(crate) async fn settle_in(&self, house: &mut House, names: &[&str]) {
         for name in names {
             assert!(house.update(name, self.pair_of(name)).await.is_ok(), "{name}");
         }
@@ -164,7 +164,7 @@ impl Bench {
     }
 
     /// The pair that the cloud holds for this account now.
-    pub fn pair_of(&self, name: &str) -> ProposedTokens {
+    pub(crate) fn pair_of(&self, name: &str) -> ProposedTokens {
         let (access, refresh) = match name {
             FRONT | SIDE => {
                 let held = self.akuvox.credentials(usize::from(name == SIDE));
@@ -179,7 +179,7 @@ impl Bench {
     }
 
     /// Copies the store as it lies on disk at this moment, as a `kill -9` or a backup would leave it.
-    pub fn copy_store(&self, name: &str) -> PathBuf {
+    pub(crate) fn copy_store(&self, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
         copy_folder(&self.store_path(), &copy).unwrap();
         copy
@@ -187,7 +187,7 @@ impl Bench {
 
     /// Lets time pass up to `until`, in steps of an hour and stopping wherever an account is due, and waits there until it
     /// was refreshed.
-    pub async fn live(&self, house: &mut House, names: &[&str], until: Timestamp) {
+    pub(crate) async fn live(&self, house: &mut House, names: &[&str], until: Timestamp) {
         while self.now() < until {
             let next = names.iter().filter_map(|it| house.status(it).next_refresh_at).min();
             let step = [until, self.now() + HOUR].into_iter().chain(next.filter(|it| self.now() < *it)).min().unwrap();
@@ -201,7 +201,12 @@ impl Bench {
     }
 
     /// Lets the account's own pauses pass until its status is as wanted.
-    pub async fn wait_out(&self, house: &mut House, name: &str, mut wanted: impl FnMut(&Status) -> bool) -> Status {
+    pub(crate) async fn wait_out(
+        &self,
+        house: &mut House,
+        name: &str,
+        mut wanted: impl FnMut(&Status) -> bool,
+    ) -> Status {
         loop {
             let status = house.status(name);
             if wanted(&status) {
@@ -216,36 +221,36 @@ impl Bench {
 }
 
 impl House {
-    pub fn status(&self, name: &str) -> Status {
+    pub(crate) fn status(&self, name: &str) -> Status {
         self.keeper.status(&id(name)).unwrap()
     }
 
-    pub async fn refresh(&self, name: &str) -> Reply {
+    pub(crate) async fn refresh(&self, name: &str) -> Reply {
         in_time(self.keeper.ask(Command::RefreshTokens { entry_id: id(name) })).await
     }
 
-    pub fn submit_refresh(&self, name: &str) -> Ticket {
+    pub(crate) fn submit_refresh(&self, name: &str) -> Ticket {
         self.keeper.submit(Command::RefreshTokens { entry_id: id(name) })
     }
 
-    pub async fn scene(&self, name: &str, scene: &str) -> Reply {
+    pub(crate) async fn scene(&self, name: &str, scene: &str) -> Reply {
         in_time(self.keeper.ask(Command::TriggerScene { entry_id: id(name), scene: scene.to_owned() })).await
     }
 
-    pub async fn update(&self, name: &str, tokens: ProposedTokens) -> Reply {
+    pub(crate) async fn update(&self, name: &str, tokens: ProposedTokens) -> Reply {
         self.propose(name, proposal(tokens)).await
     }
 
-    pub async fn propose(&self, name: &str, proposal: Proposal) -> Reply {
+    pub(crate) async fn propose(&self, name: &str, proposal: Proposal) -> Reply {
         in_time(self.submit(name, proposal).reply).await.unwrap()
     }
 
-    pub fn submit(&self, name: &str, proposal: Proposal) -> Ticket {
+    pub(crate) fn submit(&self, name: &str, proposal: Proposal) -> Ticket {
         self.keeper.submit(Command::UpdateTokens { entry_id: id(name), proposal })
     }
 
     /// The next event of an account.
-    pub async fn any_event(&mut self, name: &str) -> Event {
+    pub(crate) async fn any_event(&mut self, name: &str) -> Event {
         let wanted = id(name);
         in_time(async {
             loop {
@@ -260,7 +265,7 @@ impl House {
     }
 
     /// The next event of this type; others are passed over.
-    pub async fn event(&mut self, name: &str, event_type: EventType) -> Event {
+    pub(crate) async fn event(&mut self, name: &str, event_type: EventType) -> Event {
         loop {
             let event = self.any_event(name).await;
             if event.event_type == event_type {
@@ -270,7 +275,7 @@ impl House {
     }
 
     /// Waits until the status is as wanted.
-    pub async fn until(&mut self, name: &str, mut wanted: impl FnMut(&Status) -> bool) -> Status {
+    pub(crate) async fn until(&mut self, name: &str, mut wanted: impl FnMut(&Status) -> bool) -> Status {
         let told = async {
             loop {
                 let status = self.status(name);
@@ -283,30 +288,30 @@ impl House {
         tokio::time::timeout(STUCK, told).await.unwrap_or_else(|_| panic!("{:?}", self.keeper.status(&id(name))))
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         in_time(self.keeper.stop()).await;
     }
 }
 
-pub fn proposal(tokens: ProposedTokens) -> Proposal {
+pub(crate) fn proposal(tokens: ProposedTokens) -> Proposal {
     Proposal { tokens, auth_token: None, issued_at: None, prove: true }
 }
 
-pub fn refresh_token(text: &str) -> ProposedTokens {
+pub(crate) fn refresh_token(text: &str) -> ProposedTokens {
     ProposedTokens::Refresh(Secret::new(text))
 }
 
-pub fn both(access: &str, refresh: &str) -> ProposedTokens {
+pub(crate) fn both(access: &str, refresh: &str) -> ProposedTokens {
     ProposedTokens::Both { access: Secret::new(access), refresh: Secret::new(refresh) }
 }
 
 /// The code of a refused command.
-pub fn code(reply: &Reply) -> Option<Code> {
+pub(crate) fn code(reply: &Reply) -> Option<Code> {
     reply.as_ref().err().map(|it| it.code)
 }
 
 /// What became of proposed tokens.
-pub fn outcome(reply: &Reply) -> Option<latchkey::account::UpdateOutcome> {
+pub(crate) fn outcome(reply: &Reply) -> Option<latchkey::account::UpdateOutcome> {
     match reply {
         Ok(ReplyData::Updated { outcome, .. }) => Some(*outcome),
         _ => None,

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::bench::in_time;
 
 /// The real store, with a disk that fills up when told.
-pub struct Disk {
+pub(crate) struct Disk {
     store: Arc<dyn Store>,
     has_room: AtomicBool,
     takes_commits: AtomicBool,
@@ -31,7 +31,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             store,
             has_room: AtomicBool::new(true),
@@ -41,20 +41,20 @@ impl Disk {
         })
     }
 
-    pub fn have_room(&self, has_room: bool) {
+    pub(crate) fn have_room(&self, has_room: bool) {
         self.has_room.store(has_room, SeqCst);
     }
 
-    pub fn take_commits(&self, takes_commits: bool) {
+    pub(crate) fn take_commits(&self, takes_commits: bool) {
         self.takes_commits.store(takes_commits, SeqCst);
     }
 
     /// The record of an account as its last commit has it.
-    pub fn durable(&self, account: &AccountId) -> Option<Record> {
+    pub(crate) fn durable(&self, account: &AccountId) -> Option<Record> {
         self.durable.lock().unwrap().get(account).cloned()
     }
 
-    pub async fn until_refused(&self) {
+    pub(crate) async fn until_refused(&self) {
         let mut refused = self.refused.subscribe();
         in_time(refused.wait_for(|it| 0 < *it)).await.unwrap();
     }
@@ -106,24 +106,24 @@ type BeforeRefresh = Box<dyn Fn(&Spend<'_>) + Send + Sync>;
 type Parser = Box<dyn Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync>;
 
 /// A real vendor, in part replaced.
-pub struct Altered {
+pub(crate) struct Altered {
     vendor: Arc<dyn Vendor>,
     before_refresh: BeforeRefresh,
     parser: Option<Parser>,
 }
 
 impl Altered {
-    pub fn new(vendor: Arc<dyn Vendor>) -> Self {
+    pub(crate) fn new(vendor: Arc<dyn Vendor>) -> Self {
         Self { vendor, before_refresh: Box::new(|_| {}), parser: None }
     }
 
     /// Runs this before each refresh is sent; it may panic.
-    pub fn before_refresh(self, hook: impl Fn(&Spend<'_>) + Send + Sync + 'static) -> Self {
+    pub(crate) fn before_refresh(self, hook: impl Fn(&Spend<'_>) + Send + Sync + 'static) -> Self {
         Self { before_refresh: Box::new(hook), ..self }
     }
 
     /// Reads answers by this instead.
-    pub fn reading_by(
+    pub(crate) fn reading_by(
         self,
         parser: impl Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync + 'static,
     ) -> Self {

@@ -13,7 +13,7 @@ use latchkey::{
 };
 
 use super::{
-    bench::{Bench, CABIN, FRONT, HOME, code, id, in_time},
+    bench::{Bench, CABIN, FRONT, HOME, HOUR, code, id, in_time},
     doubles::{Altered, Disk},
 };
 
@@ -117,4 +117,21 @@ async fn a_stop_lets_the_running_refresh_finish() {
     assert_eq!(house.status(FRONT).condition, Condition::Ok);
     house.stop().await;
     assert_eq!(bench.akuvox.counters().replays, 0);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_second_try_and_the_next_start_makes_it() {
+    let bench = Bench::new().await;
+    let house = bench.settled(&[FRONT]).await;
+    bench.akuvox.inject(Fault::new(FaultKind::Hang));
+    let before = bench.akuvox.counters().calls;
+    let ticket = house.submit_refresh(FRONT);
+    in_time(bench.akuvox.wait_for(|it| it.calls == before + 1)).await;
+    house.stop().await;
+    assert_eq!(code(&in_time(ticket.reply).await.unwrap()), Some(Code::NoAnswer));
+    assert_eq!(bench.akuvox.counters().calls, before + 1);
+    bench.hand.advance(2 * HOUR);
+    let mut house = bench.start(&[FRONT]);
+    house.until(FRONT, |it| it.refresh_count == 2 && it.condition == Condition::Ok).await;
+    house.stop().await;
 }

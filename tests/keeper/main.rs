@@ -12,5 +12,7 @@ mod refusals;
 mod restarts;
 mod scenes;
 mod schedule;
+mod secrecy;
+mod storms;
 mod twins;
 mod updates;
