@@ -1,17 +1,20 @@
 //! Who renews, and when: the heart.
 //!
 //! [`Keeper::start`] loads the records and starts the schedule (`agenda`); a refresh runs as a `flight`, one for an
-//! account at a time, made of an `attempt` or two; commands come in by [`Keeper::submit`]. A record changes in one place
-//! only, `Keeping::change`, which returns when the change is on disk.
+//! account at a time, made of an `attempt` or two, each of which is `settle`d; commands come in by [`Keeper::submit`]. A
+//! record changes in one place only, `Keeping::change`, which returns when the change is on disk.
 
 mod agenda;
+mod asked;
 mod attempt;
 mod call;
 mod command;
+mod fitness;
 mod flight;
 mod keeping;
 mod limits;
 mod notice;
+mod settle;
 mod tell;
 mod twins;
 mod update;
@@ -40,8 +43,7 @@ use crate::{
 };
 
 use agenda::Agenda;
-use attempt::nothing_to_spend;
-use flight::{Errand, Landing};
+use flight::Errand;
 use keeping::Keeping;
 use limits::Limits;
 
@@ -231,56 +233,6 @@ impl Shared {
         }
     }
 
-    async fn refresh_tokens(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
-        let errand = Errand::Refresh(Trigger::Command);
-        match self.launch(keeping, errand, || self.may_refresh_now(keeping))?.land().await {
-            Landing::Renewed { generation, .. } => {
-                Ok(ReplyData::Refreshed { entry_id: keeping.id.clone(), generation })
-            }
-            Landing::CandidateRefused(code) => {
-                Err(CommandError::new(code, &keeping.id).because("of the tokens given last; the ones before are kept"))
-            }
-            Landing::Failed { code: Code::Blocked, .. } => {
-                let why = keeping.present().blocked.unwrap_or_default();
-                Err(CommandError::new(Code::Blocked, &keeping.id).because(why))
-            }
-            Landing::Failed { code, .. } => Err(CommandError::new(code, &keeping.id)),
-        }
-    }
-
-    /// Whether somebody may have a refresh now: not without a token, not when dead, not too often.
-    fn may_refresh_now(&self, keeping: &Keeping) -> Result<(), CommandError> {
-        let record = keeping.record();
-        if record.next_to_spend().is_none() {
-            return Err(CommandError::new(nothing_to_spend(keeping), &keeping.id));
-        }
-        let now = self.clock.now();
-        let gap_end = record
-            .last_attempt_at
-            .filter(|it| *it <= now)
-            .and_then(|it| it.checked_add(keeping.policy.min_refresh_gap).ok())
-            .filter(|it| now < *it);
-        if let Some(gap_end) = gap_end {
-            return Err(CommandError::too_soon(&keeping.id, Code::TooSoon, seconds_until(gap_end, now)));
-        }
-        self.is_patience_over(keeping)?;
-        match record.dead {
-            Some(dead) if !keeping.is_due(now) => Err(CommandError::new(dead.why, &keeping.id)),
-            _ => Ok(()),
-        }
-    }
-
-    /// What a vendor asked for binds everybody.
-    fn is_patience_over(&self, keeping: &Keeping) -> Result<(), CommandError> {
-        let setbacks = keeping.record().setbacks;
-        let now = self.clock.now();
-        let is_throttled = setbacks.last_error == Some(Code::Throttled);
-        match setbacks.not_before.filter(|it| is_throttled && now < *it) {
-            Some(until) => Err(CommandError::too_soon(&keeping.id, Code::Throttled, seconds_until(until, now))),
-            None => Ok(()),
-        }
-    }
-
     /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
     fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
         if keeping.record().unread.is_some() {
@@ -291,10 +243,6 @@ impl Shared {
             self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
         }
     }
-}
-
-fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
-    u64::try_from(until.duration_since(now).as_secs() + 1).unwrap_or(1)
 }
 
 /// The time before which no clock can be right: when this version was built.

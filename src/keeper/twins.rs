@@ -34,7 +34,10 @@ impl Shared {
     pub(super) async fn mark_twin(&self, keeping: &Keeping, twin: &AccountId, by: Trigger) {
         let now = self.clock.now();
         let marked = keeping.change(|record| {
-            let was_marked = record.fault;
+            let was_marked = record.fault && record.setbacks.last_error == Some(Code::TokenInUse);
+            if was_marked && record.setbacks.not_before.is_some_and(|it| now < it) {
+                return Ok(true);
+            }
             record.fault = true;
             record.setbacks.last_error = Some(Code::TokenInUse);
             if !was_marked {

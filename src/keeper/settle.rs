@@ -1,0 +1,127 @@
+//! The end of an attempt: on disk first, then told. A grant that was received is not given up.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{error, info};
+
+use crate::{
+    account::{Attempt, Class, Code, Ending, Secret, Settlement, Slot, UpdateOutcome},
+    store::StoreError,
+    vendor::Answer,
+};
+
+use super::{
+    Shared,
+    attempt::{Leg, read_refresh},
+    flight::Landing,
+    keeping::Keeping,
+    notice::Trigger,
+};
+
+/// Between two tries to put an answer on disk.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
+
+/// What came back of an attempt, and when.
+pub(super) struct Returned {
+    pub(super) ending: Ending,
+    /// What of the answer may be stored beside the grant that was read from it.
+    pub(super) answer: Option<Secret>,
+    pub(super) at: Timestamp,
+}
+
+impl Shared {
+    /// Puts the ending on disk, however long that takes: a grant that was received is not given up.
+    pub(super) async fn settle(
+        &self,
+        keeping: &Keeping,
+        by: Trigger,
+        attempt: &Attempt,
+        was_in_doubt: bool,
+        returned: Returned,
+    ) -> Leg {
+        let Returned { ending, answer, at } = returned;
+        let patience = self.patience(keeping);
+        let was_troubled = keeping.record().setbacks.consecutive > 0;
+        let mut trouble_told = None;
+        let settlement = loop {
+            let settled = keeping.change_with(answer.as_ref(), |record| {
+                let settlement = record.settle(attempt, ending.clone(), at, patience);
+                let outcome = match settlement {
+                    Settlement::Renewed { slot: Slot::Candidate } => Some(UpdateOutcome::Proved),
+                    Settlement::CandidateRefused => Some(UpdateOutcome::Refused),
+                    _ => None,
+                };
+                if let Some(outcome) = outcome {
+                    record.handled(Some(attempt.fingerprint), outcome);
+                }
+                Ok::<_, StoreError>(settlement)
+            });
+            let trouble = match settled.await {
+                Ok(settlement) => break settlement,
+                Err(trouble) => trouble,
+            };
+            if trouble_told.as_ref() != Some(&trouble) {
+                error!(account = %keeping.id, "the vendor's answer cannot be stored yet: {trouble}. {}", trouble.mend());
+                keeping.note_present(|present| present.blocked = Some(trouble.to_string()));
+            }
+            if trouble == StoreError::Closed {
+                // The attempt is open on disk, and is looked at again at the next start.
+                return Leg::Landed(Landing::Failed { code: Code::ShuttingDown, slot: Some(attempt.slot) });
+            }
+            trouble_told = Some(trouble);
+            tokio::time::sleep(COMMIT_AGAIN).await;
+        };
+        keeping.note_present(|present| {
+            present.blocked = None;
+            if matches!(settlement, Settlement::Renewed { .. }) {
+                present.unstorable = None;
+            }
+        });
+        keeping.tell(by, settlement, &ending, was_troubled);
+        let slot = attempt.slot;
+        let code = match &ending {
+            Ending::Renewed(_) => Code::Internal,
+            Ending::Failed { code, .. } => *code,
+        };
+        let failed = |code| Leg::Landed(Landing::Failed { code, slot: Some(slot) });
+        match settlement {
+            Settlement::Renewed { slot } => {
+                let generation = keeping.record().current.as_ref().map_or(0, |it| it.generation);
+                Leg::Landed(Landing::Renewed { slot, generation })
+            }
+            Settlement::CandidateRefused => Leg::Landed(Landing::CandidateRefused(code)),
+            Settlement::FellBack => Leg::FellBack,
+            Settlement::InDoubt if matches!(ending, Ending::Failed { class: Class::Ambiguous, .. }) => {
+                Leg::InDoubt { code, slot, was_in_doubt }
+            }
+            Settlement::ReauthRequired => failed(keeping.record().dead.map_or(code, |it| it.why)),
+            Settlement::InDoubt | Settlement::Failed | Settlement::Superseded => failed(code),
+        }
+    }
+
+    /// Reads an answer that an earlier version could not read, and that is about a grant still in use.
+    pub(super) async fn finish_unread(&self, keeping: &Keeping) -> Landing {
+        let record = keeping.record();
+        let finished = record.unread.as_ref().and_then(|unread| {
+            let grant = record.grant(unread.slot).filter(|it| it.generation == unread.generation)?;
+            let refresh = grant.refresh.as_ref()?;
+            let answer = Answer { body: unread.body.clone(), vendor_ahead_by: None, retry_after: None };
+            let fresh = read_refresh(keeping, &answer).ok()?;
+            let attempt = Attempt {
+                id: fastrand::u64(..),
+                started_at: unread.received_at,
+                slot: unread.slot,
+                generation: unread.generation,
+                fingerprint: self.fingerprints.of(refresh),
+            };
+            Some((attempt, Returned { ending: Ending::Renewed(fresh), answer: None, at: unread.received_at }))
+        });
+        let Some((attempt, returned)) = finished else { return Landing::grounded(Code::UnreadableAnswer) };
+        info!(account = %keeping.id, "an answer that was kept can be read now");
+        match self.settle(keeping, Trigger::Schedule, &attempt, true, returned).await {
+            Leg::Landed(landing) => landing,
+            Leg::FellBack | Leg::InDoubt { .. } => Landing::grounded(Code::UnreadableAnswer),
+        }
+    }
+}
