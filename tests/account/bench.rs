@@ -34,7 +34,7 @@ impl Bench {
             refresh_needs_access: true,
             persist_access: true,
         };
-        let now = "2026-11-22T10:00:00Z".parse().unwrap();
+        let now = "2026-11-22T10:00:00Z".parse().expect("it is a time");
         Self { record: Record::default(), policy, now, n_attempts: 0 }
     }
 
@@ -73,7 +73,8 @@ impl Bench {
     /// Begins a refresh of whatever is next.
     pub(crate) fn begin(&mut self) -> Attempt {
         let slot = self.record.next_to_spend().expect("there is a token to spend");
-        let print = fingerprint(self.record.grant(slot).unwrap().refresh.as_ref().unwrap());
+        let refresh = self.record.grant(slot).and_then(|it| it.refresh.as_ref());
+        let print = fingerprint(refresh.expect("what is to be spent has a refresh token"));
         self.n_attempts += 1;
         self.record.begin(self.n_attempts, slot, print, self.now)
     }
@@ -126,7 +127,7 @@ impl Bench {
 }
 
 pub(crate) fn home() -> AccountId {
-    "home".parse().unwrap()
+    "home".parse().expect("it is an id")
 }
 
 pub(crate) fn fingerprint(secret: &Secret) -> Fingerprint {
