@@ -11,7 +11,7 @@ pub struct Grant {
     pub access: Option<Secret>,
     pub refresh: Option<Secret>,
     pub extras: Extras,
-    /// When the access token was issued, as far as we know.
+    /// When the vendor issued it, as far as we know; due times count from here.
     pub issued_at: Timestamp,
     /// When the refresh token was last replaced.
     pub refresh_updated_at: Timestamp,
@@ -58,15 +58,13 @@ pub struct FreshTokens {
 }
 
 impl Grant {
-    /// The grant that follows this one when `fresh` arrived at `now`. What `fresh` leaves out is kept.
+    /// The grant that follows this one when `fresh` arrived at `now`. Tokens that `fresh` leaves out are kept.
+    ///
+    /// Times are not: an old access token's end beside a new refresh token would make the new grant due at once, and the
+    /// next one after it. Without a lifetime the expiry is unknown.
     pub fn succeeded_by(&self, fresh: FreshTokens, now: Timestamp, generation: u64) -> Grant {
-        let has_new_access = fresh.access.is_some();
         let has_new_refresh = fresh.refresh.is_some();
-        let access_expires_at = match (has_new_access, fresh.access_lifetime) {
-            (_, Some(lifetime)) => now.checked_add(lifetime).ok(),
-            (true, None) => None,
-            (false, None) => self.access_expires_at,
-        };
+        let access_expires_at = fresh.access_lifetime.and_then(|it| now.checked_add(it).ok());
         let refresh_expires_at = if has_new_refresh {
             access_expires_at.zip(fresh.refresh_outlives_access).and_then(|(end, by)| end.checked_add(by).ok())
         } else {
@@ -79,11 +77,27 @@ impl Grant {
                 auth_token: fresh.extras.auth_token.or_else(|| self.extras.auth_token.clone()),
                 open_id: fresh.extras.open_id.or_else(|| self.extras.open_id.clone()),
             },
-            issued_at: if has_new_access { now } else { self.issued_at },
+            issued_at: now,
             refresh_updated_at: if has_new_refresh { now } else { self.refresh_updated_at },
             access_expires_at,
             refresh_expires_at,
             generation,
+            proven: false,
+            refresh_end: None,
+        }
+    }
+
+    /// What fresh tokens follow where the grant that they renew is not held any more.
+    pub(super) fn blank(now: Timestamp) -> Grant {
+        Grant {
+            access: None,
+            refresh: None,
+            extras: Extras::default(),
+            issued_at: now,
+            refresh_updated_at: now,
+            access_expires_at: None,
+            refresh_expires_at: None,
+            generation: 0,
             proven: false,
             refresh_end: None,
         }
@@ -97,5 +111,60 @@ impl Grant {
     /// Whether its refresh token may still be spent, as far as the vendor has told.
     pub fn is_spendable(&self) -> bool {
         self.refresh.is_some() && self.refresh_end.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixture::{DAY, HOUR, grant, start},
+        *,
+    };
+
+    fn fresh(access: Option<&str>, refresh: Option<&str>) -> FreshTokens {
+        FreshTokens {
+            access: access.map(Secret::new),
+            refresh: refresh.map(Secret::new),
+            access_lifetime: Some(DAY),
+            ..FreshTokens::default()
+        }
+    }
+
+    #[test]
+    fn a_successor_has_both_new_tokens_and_their_times() {
+        let now = start() + 6 * DAY;
+        let fresh = FreshTokens { refresh_outlives_access: Some(30 * DAY), ..fresh(Some("A2"), Some("R2")) };
+        let next = grant(1).succeeded_by(fresh, now, 2);
+        assert_eq!((next.access, next.refresh), (Some(Secret::new("A2")), Some(Secret::new("R2"))));
+        assert_eq!((next.issued_at, next.refresh_updated_at, next.generation), (now, now, 2));
+        assert_eq!(next.access_expires_at, Some(now + DAY));
+        assert_eq!(next.refresh_expires_at, Some(now + 31 * DAY));
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_is_kept() {
+        let now = start() + 6 * DAY;
+        let extras = Extras { auth_token: Some(Secret::new("T")), open_id: Some("o".into()) };
+        let old = Grant { extras: extras.clone(), refresh_expires_at: Some(start() + 37 * DAY), ..grant(1) };
+        let next = old.succeeded_by(fresh(Some("A2"), None), now, 2);
+        assert_eq!((next.refresh, next.refresh_updated_at), (old.refresh.clone(), old.refresh_updated_at));
+        assert_eq!((next.refresh_expires_at, next.extras), (old.refresh_expires_at, extras));
+        assert_eq!(old.succeeded_by(fresh(None, Some("R2")), now, 2).access, old.access);
+    }
+
+    #[test]
+    fn an_answer_without_a_lifetime_leaves_the_expiry_unknown_and_not_the_old_one() {
+        let no_lifetime = FreshTokens { access_lifetime: None, ..fresh(None, Some("R2")) };
+        let next = grant(1).succeeded_by(no_lifetime, start() + 7 * DAY, 2);
+        assert_eq!(next.access_expires_at, None);
+        assert_eq!(next.issued_at, start() + 7 * DAY);
+    }
+
+    #[test]
+    fn an_access_token_lives_until_its_end_and_without_one_as_far_as_we_know() {
+        let held = Grant { access_expires_at: Some(start() + HOUR), ..grant(1) };
+        assert!(held.live_access(start()).is_some());
+        assert!(held.live_access(start() + HOUR).is_none());
+        assert!(Grant { access_expires_at: None, ..grant(1) }.live_access(start() + 900 * DAY).is_some());
     }
 }

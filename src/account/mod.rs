@@ -7,7 +7,10 @@ mod code;
 mod event;
 mod failure;
 mod fingerprint;
+#[cfg(test)]
+mod fixture;
 mod grant;
+mod holdings;
 mod id;
 mod policy;
 mod record;
@@ -25,8 +28,8 @@ pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
 pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{
-    Attempt, Candidate, Dead, Doubt, HandledUpdate, RECENT_SPENT, Record, Refusals, Setbacks, Slot, UnreadAnswer,
-    UpdateOutcome,
+    Attempt, Candidate, Dead, Doubt, HandledUpdate, OLDER_UNREAD, RECENT_SPENT, Record, Refusals, SET_ASIDE, Setbacks,
+    Slot, UnreadAnswer, UpdateOutcome,
 };
 pub use refresh::{Ending, Patience, Settlement};
 pub use schedule::next_refresh;

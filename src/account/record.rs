@@ -8,6 +8,10 @@ use super::{Code, Fingerprint, Grant, RefreshEnd, Secret};
 
 /// How many of the newest spent fingerprints a record carries itself; the store keeps all.
 pub const RECENT_SPENT: usize = 64;
+/// How many grants without a slot a record carries.
+pub const SET_ASIDE: usize = 16;
+/// How many unread answers a record carries beside the newest.
+pub const OLDER_UNREAD: usize = 4;
 
 /// An account's whole durable state. It changes only by the transitions of this module's siblings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,19 +25,23 @@ pub struct Record {
     pub previous: Option<Grant>,
     /// Tokens that somebody proposed and the vendor has not yet accepted.
     pub candidate: Option<Candidate>,
-    /// Proposed tokens that the vendor refused last: never used again, and never thrown away by an answer.
-    pub set_aside: Option<Grant>,
+    /// Grants that lost their slot without being spent, oldest first, at most [`SET_ASIDE`]: no answer of a vendor throws
+    /// a token away. Those that were not refused are tried before a person is asked.
+    pub set_aside: VecDeque<Grant>,
     /// A refresh that was started and has no outcome on disk.
     pub attempt: Option<Attempt>,
     /// An answer that could not be read. Nothing is thrown away; a later version may finish it.
     pub unread: Option<UnreadAnswer>,
-    /// The reply to a refresh was lost, so the refresh token may be spent.
+    /// Unread answers to refreshes of other grants, oldest first, at most [`OLDER_UNREAD`].
+    pub older_unread: VecDeque<UnreadAnswer>,
+    /// The reply to a refresh was lost, so the refresh token of a grant that was in use may be spent.
     pub doubt: Option<Doubt>,
     /// The vendor refuses the refresh token for good; a person must sign in again.
     pub dead: Option<Dead>,
     /// The vendor refuses the application's keys or the request, not the tokens.
     pub fault: bool,
     pub setbacks: Setbacks,
+    /// Of the grants that were in use; a candidate has its own.
     pub refusals: Refusals,
     pub last_attempt_at: Option<Timestamp>,
     pub last_refresh_at: Option<Timestamp>,
@@ -50,6 +58,11 @@ pub struct Record {
 pub struct Candidate {
     pub grant: Grant,
     pub received_at: Timestamp,
+    /// Since when the reply to a refresh of it is lost. What is unknown of it says nothing of the grants in use.
+    pub doubted_since: Option<Timestamp>,
+    /// Since when it fails by what may be its own fault.
+    pub failing_since: Option<Timestamp>,
+    pub refusals: Refusals,
 }
 
 /// The write-ahead mark of a refresh.
@@ -143,14 +156,6 @@ impl Record {
         }
     }
 
-    pub(super) fn grant_mut(&mut self, slot: Slot) -> Option<&mut Grant> {
-        match slot {
-            Slot::Candidate => self.candidate.as_mut().map(|it| &mut it.grant),
-            Slot::Current => self.current.as_mut(),
-            Slot::Previous => self.previous.as_mut(),
-        }
-    }
-
     /// The grant whose refresh token the next refresh spends: a candidate first, then the current one, then what is
     /// left unspent; and where all were refused, the current one again (a probe).
     pub fn next_to_spend(&self) -> Option<Slot> {
@@ -161,6 +166,15 @@ impl Record {
         })
     }
 
+    /// Since when the reply to a refresh of this slot's grant is lost.
+    pub fn doubted_since(&self, slot: Slot) -> Option<Timestamp> {
+        if slot == Slot::Candidate {
+            return self.candidate.as_ref()?.doubted_since;
+        }
+        let generation = self.grant(slot)?.generation;
+        self.doubt.filter(|it| it.generation == generation).map(|it| it.since)
+    }
+
     pub(super) fn remember_spent(&mut self, fingerprint: Fingerprint) {
         if self.spent.contains(&fingerprint) {
             return;
@@ -169,5 +183,63 @@ impl Record {
             self.spent.pop_front();
         }
         self.spent.push_back(fingerprint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixture::{grant, holding, start},
+        *,
+    };
+
+    fn candidate(grant: Grant) -> Candidate {
+        Candidate {
+            grant,
+            received_at: start(),
+            doubted_since: None,
+            failing_since: None,
+            refusals: Refusals::default(),
+        }
+    }
+
+    #[test]
+    fn a_candidate_is_spent_first_then_the_current_grant_then_the_previous() {
+        let mut record = Record { previous: Some(grant(1)), candidate: Some(candidate(grant(3))), ..holding(grant(2)) };
+        for (slot, generation) in [(Slot::Candidate, 3), (Slot::Current, 2), (Slot::Previous, 1)] {
+            assert_eq!(record.next_to_spend(), Some(slot));
+            record.end_as_refused(&grant(generation));
+        }
+    }
+
+    #[test]
+    fn where_all_were_refused_the_current_one_is_probed_and_a_spent_one_never() {
+        let refused = Grant { refresh_end: Some(RefreshEnd::Refused), ..grant(1) };
+        assert_eq!(holding(refused).next_to_spend(), Some(Slot::Current));
+        let spent = Grant { refresh_end: Some(RefreshEnd::Spent), ..grant(1) };
+        assert_eq!(holding(spent).next_to_spend(), None);
+        assert_eq!(holding(Grant { refresh: None, ..grant(1) }).next_to_spend(), None);
+        assert_eq!(Record::default().next_to_spend(), None);
+    }
+
+    #[test]
+    fn a_doubt_is_about_one_grant() {
+        let doubt = Some(Doubt { since: start(), generation: 1 });
+        let mut record = Record { previous: Some(grant(1)), doubt, ..holding(grant(2)) };
+        assert_eq!(record.doubted_since(Slot::Previous), Some(start()));
+        assert_eq!(record.doubted_since(Slot::Current), None);
+        record.candidate = Some(Candidate { doubted_since: Some(start()), ..candidate(grant(3)) });
+        assert_eq!(record.doubted_since(Slot::Candidate), Some(start()));
+    }
+
+    #[test]
+    fn the_newest_spent_fingerprints_are_remembered_once_each() {
+        let mut record = Record::default();
+        for n in 0..=u8::try_from(RECENT_SPENT).unwrap() {
+            record.remember_spent(Fingerprint([n; 8]));
+            record.remember_spent(Fingerprint([n; 8]));
+        }
+        assert_eq!(record.spent.len(), RECENT_SPENT);
+        assert_eq!(record.spent.front(), Some(&Fingerprint([1; 8])));
     }
 }

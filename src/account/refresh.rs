@@ -1,6 +1,8 @@
 //! A refresh, as the record sees it: begun before the call, settled by what came of it.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Attempt, BackOff, Class, Code, Dead, Doubt, Fingerprint, FreshTokens, Grant, Record, RefreshEnd, Refusals, Secret,
@@ -9,7 +11,13 @@ use super::{
 
 /// Three refusals of unknown meaning over this long are definitive.
 const REFUSALS_FOR_DEATH: u32 = 3;
-const REFUSALS_LAST: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+const REFUSALS_LAST: SignedDuration = SignedDuration::from_hours(24);
+/// How long a candidate may fail by itself before it makes room for a grant that can still be refreshed.
+const CANDIDATE_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// Where an attempt of a doubted grant is found open: something ends this process during the call.
+pub(super) const FOUND_OPEN_AGAIN: Duration = Duration::from_secs(600);
+/// The longest pause after a failure, whatever the vendor asks for.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// How the call of an attempt ended.
 #[derive(Clone, Debug)]
@@ -37,7 +45,7 @@ pub enum Settlement {
     Renewed {
         slot: Slot,
     },
-    /// Proposed tokens were refused; the grant before them is untouched.
+    /// Proposed tokens were refused, or failed for so long that the grant before them needs its turn; it is untouched.
     CandidateRefused,
     /// The current refresh token is dead, and another one is left to try.
     FellBack,
@@ -62,18 +70,28 @@ impl Record {
 
     /// Takes what came of `attempt` at `now`.
     pub fn settle(&mut self, attempt: &Attempt, ending: Ending, now: Timestamp, patience: Patience) -> Settlement {
-        self.attempt = None;
+        let open = self.attempt.take_if(|it| it.id == attempt.id);
+        // An access token that came meanwhile gave the grant a new generation, which only the record's own mark knows.
+        let attempt = open.as_ref().unwrap_or(attempt);
         match ending {
             Ending::Renewed(fresh) => self.renew(attempt, fresh, now),
-            Ending::Failed { .. } if !self.still_holds(attempt) => Settlement::Superseded,
-            Ending::Failed { class, code, body } => self.fail(attempt, class, code, body, now, patience),
+            Ending::Failed { class, code, body } => self.fail(attempt, Failure { class, code, body }, now, patience),
         }
     }
 
-    /// An attempt that was open when Latchkey stopped: its request may have been sent. It is tried once more promptly.
+    /// An attempt that was open when Latchkey stopped: its request may have been sent. It is tried once more promptly,
+    /// but not again and again where the process ends each time.
     pub fn find_open_attempt(&mut self, now: Timestamp) -> bool {
         let Some(attempt) = self.attempt.take() else { return false };
-        self.doubt.get_or_insert(Doubt { since: now, generation: attempt.generation });
+        if !self.still_holds(&attempt) {
+            return true;
+        }
+        if self.doubted_since(attempt.slot).is_some() {
+            self.setbacks.consecutive = self.setbacks.consecutive.saturating_add(1);
+            self.setbacks.not_before = now.checked_add(FOUND_OPEN_AGAIN).ok();
+            return true;
+        }
+        self.cast_doubt(&attempt, now);
         self.setbacks.not_before = None;
         self.last_attempt_at = None;
         true
@@ -85,29 +103,32 @@ impl Record {
 
     /// Fresh tokens are taken whatever happened to the record meanwhile: the old ones are dead.
     fn renew(&mut self, attempt: &Attempt, fresh: FreshTokens, now: Timestamp) -> Settlement {
-        let Some(spent) = self.grant(attempt.slot).or(self.current.as_ref()).cloned() else {
+        let held = self.of_generation(attempt.generation).cloned();
+        let Some(base) = held.or_else(|| fresh.refresh.is_some().then(|| Grant::blank(now))) else {
+            // An access token alone, of a login that is not held any more: it would leave the account without a future.
             return Settlement::Superseded;
         };
-        let is_rotated = fresh.refresh.is_some() && fresh.refresh != spent.refresh;
+        let is_rotated = fresh.refresh.is_some() && fresh.refresh != base.refresh;
         self.generation += 1;
-        let grant = spent.succeeded_by(fresh, now, self.generation);
+        let renewed = base.succeeded_by(fresh, now, self.generation);
         if is_rotated {
             self.remember_spent(attempt.fingerprint);
         }
-        let spent = Grant { refresh_end: is_rotated.then_some(RefreshEnd::Spent), proven: true, ..spent };
-        let replaced = self.current.replace(grant);
-        match attempt.slot {
-            Slot::Current => self.previous = Some(spent),
-            Slot::Previous => self.previous = replaced,
-            Slot::Candidate => {
-                self.candidate = None;
-                self.keep_as_previous(replaced);
-            }
+        if let Some(spent) = base.refresh.as_ref().filter(|_| is_rotated) {
+            self.end_as_spent(spent);
         }
+        self.remove_beside(base.generation);
+        let mut replaced = self.current.replace(renewed);
+        if let Some(spent) = replaced.as_mut().filter(|it| it.generation == base.generation) {
+            spent.proven = true;
+        }
+        // A grant whose refresh token lives on in its successor leaves nothing to keep.
+        self.keep_as_previous(replaced.filter(|it| is_rotated || it.generation != base.generation));
+        self.drop_unread_up_to(base.generation);
+        self.drop_spent();
         self.doubt = None;
         self.dead = None;
         self.fault = false;
-        self.unread = None;
         self.unproven = false;
         self.setbacks = Setbacks::default();
         self.refusals = Refusals::default();
@@ -116,47 +137,43 @@ impl Record {
         Settlement::Renewed { slot: attempt.slot }
     }
 
-    fn fail(
-        &mut self,
-        attempt: &Attempt,
-        class: Class,
-        code: Code,
-        body: Option<Secret>,
-        now: Timestamp,
-        patience: Patience,
-    ) -> Settlement {
+    fn fail(&mut self, attempt: &Attempt, failure: Failure, now: Timestamp, patience: Patience) -> Settlement {
+        let Failure { class, code, body } = failure;
+        let is_yes = class == Class::Protocol;
         if let Some(body) = body {
             let (slot, generation) = (attempt.slot, attempt.generation);
-            self.unread = Some(UnreadAnswer { received_at: now, slot, generation, body });
+            self.keep_unread(UnreadAnswer { received_at: now, slot, generation, body }, is_yes);
         }
-        let is_dead = match class {
+        if is_yes {
+            // The token is spent, and its successor is in the answer that could not be read.
+            self.remember_spent(attempt.fingerprint);
+            if let Some(spent) = self.of_generation(attempt.generation).and_then(|it| it.refresh.clone()) {
+                self.end_as_spent(&spent);
+            }
+        }
+        if !self.still_holds(attempt) {
+            return Settlement::Superseded;
+        }
+        let is_definitive = match class {
             Class::GrantDead { .. } => true,
-            Class::Refused => self.count_refusal(now),
+            Class::Refused => self.refusals_of(attempt.slot).count_one(now),
             _ => false,
         };
-        if is_dead {
+        if is_definitive {
             return self.bury(attempt, code, now);
+        }
+        if class == Class::Ambiguous || is_yes {
+            self.cast_doubt(attempt, now);
+        }
+        if self.is_candidate_out_of_patience(attempt.slot, class, now) {
+            self.lay_candidate_aside();
+            return Settlement::CandidateRefused;
         }
         self.note_failure(code, class, now, patience);
         match class {
-            Class::Ambiguous => {
-                self.doubt = Some(
-                    self.doubt
-                        .filter(|it| it.generation == attempt.generation)
-                        .unwrap_or(Doubt { since: now, generation: attempt.generation }),
-                );
-                Settlement::InDoubt
-            }
-            Class::Protocol => {
-                // The vendor said yes, so the token is spent and its successor is in the unread answer.
-                self.remember_spent(attempt.fingerprint);
-                if let Some(grant) = self.grant_mut(attempt.slot) {
-                    grant.refresh_end = Some(RefreshEnd::Spent);
-                }
-                self.doubt = Some(Doubt { since: now, generation: attempt.generation });
-                Settlement::InDoubt
-            }
-            Class::ConfigFault => {
+            Class::Ambiguous | Class::Protocol => Settlement::InDoubt,
+            // A candidate may carry what no header can: that is no fault of the account's keys.
+            Class::ConfigFault if attempt.slot != Slot::Candidate || !self.is_current_spendable() => {
                 self.fault = true;
                 Settlement::Failed
             }
@@ -165,30 +182,79 @@ impl Record {
     }
 
     fn bury(&mut self, attempt: &Attempt, code: Code, now: Timestamp) -> Settlement {
-        let was_in_doubt = self.doubt.is_some_and(|it| it.generation == attempt.generation);
-        if was_in_doubt {
-            self.doubt = None;
-        }
-        self.refusals = Refusals::default();
-        if let Some(grant) = self.grant_mut(attempt.slot) {
-            grant.refresh_end = Some(RefreshEnd::Refused);
+        if let Some(refused) = self.grant(attempt.slot).cloned() {
+            self.end_as_refused(&refused);
         }
         if attempt.slot == Slot::Candidate {
-            self.set_aside = self.candidate.take().map(|it| it.grant);
+            self.lay_candidate_aside();
+            self.bring_back();
+            self.give_up_where_nothing_is_left(code, now);
             return Settlement::CandidateRefused;
         }
-        let why = if was_in_doubt { Code::ReplyLost } else { code };
+        // Until the last one is refused the doubt stays, so that the end is told with its cause.
+        let why = if self.doubt.is_some() { Code::ReplyLost } else { code };
+        self.refusals = Refusals::default();
         self.setbacks.consecutive = self.setbacks.consecutive.saturating_add(1);
         self.setbacks.last_error = Some(why);
         self.setbacks.last_error_at = Some(now);
-        let is_another_left = self.next_to_spend().and_then(|it| self.grant(it)).is_some_and(Grant::is_spendable);
-        if is_another_left {
+        self.bring_back();
+        if self.has_spendable() {
             return Settlement::FellBack;
         }
-        if self.dead.is_none() {
-            self.dead = Some(Dead { since: now, why });
+        let was_dead = self.dead.is_some();
+        self.give_up_where_nothing_is_left(code, now);
+        if was_dead { Settlement::Failed } else { Settlement::ReauthRequired }
+    }
+
+    /// A person is asked when the current grant was refused and nothing else is left to try.
+    fn give_up_where_nothing_is_left(&mut self, code: Code, now: Timestamp) {
+        let is_refused = self.current.as_ref().is_some_and(|it| it.refresh_end == Some(RefreshEnd::Refused));
+        if !is_refused || self.has_spendable() {
+            return;
         }
-        Settlement::ReauthRequired
+        let why = if self.doubt.take().is_some() { Code::ReplyLost } else { code };
+        self.dead.get_or_insert(Dead { since: now, why });
+    }
+
+    /// Whether a candidate keeps failing by what may be its own fault while another grant waits for its turn: tokens
+    /// that were mistyped must not starve those that work.
+    fn is_candidate_out_of_patience(&mut self, slot: Slot, class: Class, now: Timestamp) -> bool {
+        let is_current_spendable = self.is_current_spendable();
+        let Some(candidate) = self.candidate.as_mut().filter(|_| slot == Slot::Candidate) else { return false };
+        if matches!(class, Class::Transient | Class::Throttled { .. } | Class::ClockSkew { .. }) {
+            return false;
+        }
+        let since = candidate.failing_since.filter(|it| *it <= now).unwrap_or(now);
+        candidate.failing_since = Some(since);
+        is_current_spendable && class != Class::Protocol && CANDIDATE_PATIENCE <= now.duration_since(since)
+    }
+
+    fn is_current_spendable(&self) -> bool {
+        self.current.as_ref().is_some_and(Grant::is_spendable)
+    }
+
+    pub(super) fn lay_candidate_aside(&mut self) {
+        if let Some(candidate) = self.candidate.take() {
+            self.set_aside(candidate.grant);
+        }
+    }
+
+    fn refusals_of(&mut self, slot: Slot) -> &mut Refusals {
+        match &mut self.candidate {
+            Some(candidate) if slot == Slot::Candidate => &mut candidate.refusals,
+            _ => &mut self.refusals,
+        }
+    }
+
+    fn cast_doubt(&mut self, attempt: &Attempt, now: Timestamp) {
+        if attempt.slot == Slot::Candidate {
+            if let Some(candidate) = &mut self.candidate {
+                candidate.doubted_since.get_or_insert(now);
+            }
+            return;
+        }
+        let older = self.doubt.filter(|it| it.generation == attempt.generation);
+        self.doubt = older.or(Some(Doubt { since: now, generation: attempt.generation }));
     }
 
     fn note_failure(&mut self, code: Code, class: Class, now: Timestamp, patience: Patience) {
@@ -201,22 +267,24 @@ impl Record {
             _ => None,
         };
         let pause = patience.back_off.pause(setbacks.consecutive, patience.chance);
-        let wait = pause.max(asked.unwrap_or_default());
+        let wait = pause.max(asked.unwrap_or_default()).min(LONGEST_PAUSE);
         setbacks.not_before = now.checked_add(wait).ok();
     }
+}
 
-    fn count_refusal(&mut self, now: Timestamp) -> bool {
-        self.refusals.count = self.refusals.count.saturating_add(1);
-        let first_at = *self.refusals.first_at.get_or_insert(now);
-        self.refusals.count >= REFUSALS_FOR_DEATH && now.duration_since(first_at) >= REFUSALS_LAST
+impl Refusals {
+    /// Counts a refusal of unknown meaning; whether they have lasted long enough to be definitive.
+    fn count_one(&mut self, now: Timestamp) -> bool {
+        self.count = self.count.saturating_add(1);
+        // One that lies ahead was noted by a clock that was wrong.
+        let first_at = self.first_at.filter(|it| *it <= now).unwrap_or(now);
+        self.first_at = Some(first_at);
+        REFUSALS_FOR_DEATH <= self.count && REFUSALS_LAST <= now.duration_since(first_at)
     }
+}
 
-    /// A replaced grant is kept while its refresh token is unspent; a spent one does not displace such a grant.
-    pub(super) fn keep_as_previous(&mut self, replaced: Option<Grant>) {
-        let is_better_kept = self.previous.as_ref().is_some_and(Grant::is_spendable)
-            && !replaced.as_ref().is_some_and(Grant::is_spendable);
-        if !is_better_kept && replaced.is_some() {
-            self.previous = replaced;
-        }
-    }
+struct Failure {
+    class: Class,
+    code: Code,
+    body: Option<Secret>,
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{
-    AccountId, Code, Policy, Record, RefreshEnd,
+    AccountId, Code, Policy, Record, RefreshEnd, Slot,
     schedule::{expiring_from, next_refresh},
 };
 
@@ -102,7 +102,8 @@ impl Status {
         let condition = condition(record, policy, around, now);
         let needs_person = match condition {
             Condition::Ok | Condition::Expiring => false,
-            Condition::InDoubt => record.setbacks.last_error == Some(Code::UnreadableAnswer),
+            // A lost reply is retried; an answer that came and cannot be read does not cure itself.
+            Condition::InDoubt => record.unread.is_some() || record.setbacks.last_error == Some(Code::UnreadableAnswer),
             Condition::Missing
             | Condition::Expired
             | Condition::ReauthRequired
@@ -113,7 +114,7 @@ impl Status {
         Self {
             condition,
             access_token_status: access_token_status(record, now),
-            configured: current.is_some_and(|it| it.refresh.is_some()),
+            configured: record.next_to_spend().is_some() || current.is_some_and(|it| it.refresh.is_some()),
             access_token_expires_at: current.and_then(|it| it.access_expires_at),
             refresh_token_updated_at: current.filter(|it| it.refresh.is_some()).map(|it| it.refresh_updated_at),
             refresh_token_expires_at: current.and_then(|it| it.refresh_expires_at),
@@ -141,12 +142,13 @@ fn condition(record: &Record, policy: &Policy, around: Circumstances, now: Times
     if record.fault {
         return Condition::ConfigFault;
     }
-    let is_doubted = record.doubt.is_some_and(|it| it.generation == grant.generation);
+    let is_doubted = record.doubted_since(Slot::Current).or_else(|| record.doubted_since(Slot::Previous)).is_some();
     if is_doubted || grant.refresh_end == Some(RefreshEnd::Spent) {
         return Condition::InDoubt;
     }
     match grant.access_expires_at {
         Some(end) if end <= now => Condition::Expired,
+        _ if grant.refresh_end.is_some() => Condition::Expiring,
         Some(_) if expiring_from(grant, policy).is_some_and(|from| from <= now) => Condition::Expiring,
         _ => Condition::Ok,
     }
@@ -173,4 +175,127 @@ fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::
 
 fn on_off<S: Serializer>(is_on: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if *is_on { "ON" } else { "OFF" })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{
+        super::{
+            Dead, Doubt, Grant,
+            fixture::{DAY, HOUR, akuvox, grant, holding, home, start},
+        },
+        *,
+    };
+
+    fn status(record: &Record, now: Timestamp) -> Status {
+        Status::of(record, &akuvox(), &home(), Circumstances::default(), now)
+    }
+
+    fn condition_of(record: &Record) -> (Condition, bool) {
+        let status = status(record, start() + HOUR);
+        (status.condition, status.problem)
+    }
+
+    #[test]
+    fn every_condition_is_told_with_whether_a_person_is_needed() {
+        let refused = Grant { refresh_end: Some(RefreshEnd::Refused), ..grant(1) };
+        let spent = Grant { refresh_end: Some(RefreshEnd::Spent), ..grant(1) };
+        let dead = Some(Dead { since: start(), why: Code::RefreshRefused });
+        let doubt = Some(Doubt { since: start(), generation: 1 });
+        let held = holding(grant(1));
+        assert_eq!(condition_of(&Record::default()), (Condition::Missing, true));
+        assert_eq!(condition_of(&held), (Condition::Ok, false));
+        assert_eq!(
+            condition_of(&Record { dead, doubt, ..holding(refused.clone()) }),
+            (Condition::ReauthRequired, true)
+        );
+        assert_eq!(condition_of(&Record { doubt, ..held.clone() }), (Condition::InDoubt, false));
+        assert_eq!(condition_of(&holding(spent)).0, Condition::InDoubt);
+        assert_eq!(condition_of(&Record { fault: true, doubt, ..held.clone() }), (Condition::ConfigFault, true));
+        assert_eq!(
+            condition_of(&Record { previous: Some(grant(0)), ..holding(refused) }),
+            (Condition::Expiring, false)
+        );
+        let at = |passed| status(&held, start() + passed).condition;
+        assert_eq!(at(6 * DAY - HOUR), Condition::Ok);
+        assert_eq!(at(6 * DAY), Condition::Expiring);
+        assert_eq!(at(7 * DAY), Condition::Expired);
+        let blocked = Circumstances { is_blocked: true, ..Circumstances::default() };
+        let blocked = Status::of(&held, &akuvox(), &home(), blocked, start());
+        assert_eq!((blocked.condition, blocked.next_refresh_at), (Condition::Blocked, None));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_needs_a_person_and_a_lost_one_does_not_yet() {
+        let doubt = Some(Doubt { since: start(), generation: 1 });
+        let mut record = Record { doubt, ..holding(grant(1)) };
+        record.setbacks.last_error = Some(Code::NoAnswer);
+        assert!(!status(&record, start()).problem);
+        record.setbacks.last_error = Some(Code::UnreadableAnswer);
+        assert!(status(&record, start()).problem);
+    }
+
+    #[test]
+    fn the_document_has_every_key_and_says_null_where_nothing_is_known() {
+        let document = serde_json::to_value(status(&Record::default(), start())).unwrap();
+        let expected = json!({
+            "condition": "missing", "access_token_status": "not_cached", "configured": false,
+            "access_token_expires_at": null, "refresh_token_updated_at": null, "refresh_token_expires_at": null,
+            "last_refresh_at": null, "next_refresh_at": null, "last_error": null, "last_error_at": null,
+            "consecutive_failures": 0, "refresh_count": 0, "generation": 0, "problem": "ON", "cloud": "ON",
+        });
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn times_are_whole_seconds_with_an_offset() {
+        let mut record = holding(grant(1));
+        record.last_refresh_at = Some("2026-11-22T10:00:00.987654321Z".parse().unwrap());
+        let document = serde_json::to_value(status(&record, start())).unwrap();
+        assert_eq!(document["last_refresh_at"], "2026-11-22T10:00:00+00:00");
+        assert_eq!(document["access_token_expires_at"], "2026-11-29T10:00:00+00:00");
+        assert!(document["next_refresh_at"].as_str().unwrap().ends_with("+00:00"));
+        assert!(document.as_object().unwrap().values().all(|it| !matches!(it, Value::Object(_) | Value::Array(_))));
+    }
+
+    #[test]
+    fn no_token_is_in_the_document() {
+        let text = serde_json::to_string(&status(&holding(grant(1)), start())).unwrap();
+        assert!(!text.contains("A1") && !text.contains("R1"));
+    }
+
+    #[test]
+    fn the_access_token_is_told_in_the_words_of_the_admin_api() {
+        let of = |grant, now| status(&holding(grant), now).access_token_status;
+        assert_eq!(of(Grant { access: None, ..grant(1) }, start()), AccessTokenStatus::NotCached);
+        assert_eq!(of(Grant { access_expires_at: None, ..grant(1) }, start()), AccessTokenStatus::CachedNoExpiry);
+        assert_eq!(of(grant(1), start() + 7 * DAY), AccessTokenStatus::Expired);
+        assert_eq!(of(grant(1), start()), AccessTokenStatus::Valid);
+    }
+
+    #[test]
+    fn the_cloud_is_away_when_the_last_call_was_cut_off_and_not_when_it_was_refused() {
+        let mut record = holding(grant(1));
+        record.setbacks.last_error = Some(Code::Unreachable);
+        assert!(!status(&record, start()).cloud);
+        record.setbacks.last_error = Some(Code::RefreshRefused);
+        assert!(status(&record, start()).cloud);
+        let reached = Circumstances { is_cloud_reached: Some(false), ..Circumstances::default() };
+        assert!(!Status::of(&record, &akuvox(), &home(), reached, start()).cloud);
+    }
+
+    #[test]
+    fn tokens_that_wait_to_be_proved_count_as_configured() {
+        let mut record = Record { generation: 1, ..Record::default() };
+        record.candidate = Some(super::super::Candidate {
+            grant: grant(1),
+            received_at: start(),
+            doubted_since: None,
+            failing_since: None,
+            refusals: Default::default(),
+        });
+        assert!(status(&record, start()).configured);
+    }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Candidate, Code, Extras, Fingerprint, Grant, HandledUpdate, Policy, Record, Refusals, Secret, Setbacks,
+    Candidate, Code, Extras, Fingerprint, Grant, HandledUpdate, Policy, Record, Refusals, Secret, Setbacks, Slot,
     UpdateOutcome,
 };
 
@@ -70,50 +70,47 @@ impl Record {
         let Some(refresh) = proposal.tokens.refresh() else {
             return Ok(self.adopt_access(proposal, policy, now));
         };
+        let handled = self.last_update.filter(|it| fingerprint == Some(it.proposal));
         if is_spent {
-            let handled = self.last_update.filter(|it| Some(it.proposal) == fingerprint);
             return handled.map(Taken::Repeated).ok_or(Code::AlreadySpent);
         }
-        if self.candidate.as_ref().is_some_and(|it| it.grant.refresh.as_ref() == Some(refresh)) {
+        let is_to_be_proved = proposal.prove && proposal.issued_at.is_none();
+        let is_held = |grant: &Grant| grant.refresh.as_ref() == Some(refresh) && grant.refresh_end.is_none();
+        if self.candidate.as_ref().is_some_and(|it| is_held(&it.grant)) && is_to_be_proved {
+            self.amend_candidate(&proposal);
             return Ok(Taken::Candidate);
         }
-        let is_held = |grant: &Grant| grant.refresh.as_ref() == Some(refresh) && grant.refresh_end.is_none();
-        if self.current.as_ref().is_some_and(is_held) {
-            let is_news = proposal
-                .tokens
-                .access()
-                .is_some_and(|it| self.current.as_ref().and_then(|grant| grant.access.as_ref()) != Some(it));
-            return Ok(if is_news { self.adopt_access(proposal, policy, now) } else { Taken::Unchanged });
+        if let Some(current) = self.current.as_ref().filter(|it| is_held(it)) {
+            if proposal.tokens.access().is_some_and(|it| current.access.as_ref() != Some(it)) {
+                return Ok(self.adopt_access(proposal, policy, now));
+            }
+            if let Some(handled) = handled {
+                return Ok(Taken::Repeated(handled));
+            }
+            self.handled(fingerprint, UpdateOutcome::Unchanged);
+            return Ok(Taken::Unchanged);
         }
-        let held_access = self.current.as_ref().and_then(|it| it.access.clone());
-        let access = proposal.tokens.access().cloned().or(held_access);
-        if policy.refresh_needs_access && access.is_none() {
+        if policy.refresh_needs_access && self.access_beside(&proposal, policy).is_none() {
             return Err(Code::TokenRequired);
         }
         self.generation += 1;
-        let access_expires_at = proposal.issued_at.and_then(|it| it.checked_add(policy.usual_lifetime).ok());
-        let open_id = self.current.as_ref().and_then(|it| it.extras.open_id.clone());
-        let held_auth = self.current.as_ref().and_then(|it| it.extras.auth_token.clone());
-        let grant = Grant {
-            access: access.filter(|_| proposal.tokens.access().is_some() || policy.refresh_needs_access),
-            refresh: Some(refresh.clone()),
-            extras: Extras { auth_token: proposal.auth_token.or(held_auth), open_id },
-            issued_at: proposal.issued_at.unwrap_or(now),
-            refresh_updated_at: now,
-            access_expires_at,
-            refresh_expires_at: access_expires_at
-                .zip(policy.refresh_outlives_access)
-                .and_then(|(end, by)| end.checked_add(by).ok()),
-            generation: self.generation,
-            proven: false,
-            refresh_end: None,
-        };
-        if proposal.prove && proposal.issued_at.is_none() {
-            // A candidate that was never proved makes room, and is not thrown away.
-            if let Some(older) = self.candidate.replace(Candidate { grant, received_at: now }) {
-                self.set_aside = Some(older.grant);
-            }
-            self.setbacks.not_before = None;
+        let grant = self.grant_of(&proposal, policy, now);
+        // A candidate that was never proved makes room, and is not thrown away, unless it is this very token.
+        let same = self.candidate.take_if(|it| it.grant.refresh.as_ref() == Some(refresh));
+        if let Some(same) = same {
+            self.renumber(same.grant.generation, grant.generation);
+        }
+        self.lay_candidate_aside();
+        if is_to_be_proved {
+            self.candidate = Some(Candidate {
+                grant,
+                received_at: now,
+                doubted_since: None,
+                failing_since: None,
+                refusals: Refusals::default(),
+            });
+            // New tokens are not made to wait for the failures of the old ones, unless the vendor asked for patience.
+            self.setbacks.not_before = self.setbacks.not_before.filter(|_| self.is_throttled());
             return Ok(Taken::Candidate);
         }
         let replaced = self.current.replace(grant);
@@ -130,44 +127,105 @@ impl Record {
         }
     }
 
+    /// The same refresh token again, perhaps with what was missing beside it.
+    fn amend_candidate(&mut self, proposal: &Proposal) {
+        let Some(candidate) = &mut self.candidate else { return };
+        let access = proposal.tokens.access().filter(|it| candidate.grant.access.as_ref() != Some(*it));
+        if let Some(access) = access {
+            candidate.grant.access = Some(access.clone());
+            candidate.failing_since = None;
+            candidate.refusals = Refusals::default();
+        }
+        if let Some(auth_token) = &proposal.auth_token {
+            candidate.grant.extras.auth_token = Some(auth_token.clone());
+        }
+    }
+
+    /// The access token that would stand beside a proposed refresh token: its own, or the one held where the vendor
+    /// wants one.
+    fn access_beside<'a>(&'a self, proposal: &'a Proposal, policy: &Policy) -> Option<&'a Secret> {
+        let held = self.current.as_ref().filter(|_| policy.refresh_needs_access);
+        proposal.tokens.access().or_else(|| held?.access.as_ref())
+    }
+
+    fn grant_of(&self, proposal: &Proposal, policy: &Policy, now: Timestamp) -> Grant {
+        let held = self.current.as_ref();
+        let given_at = proposal.issued_at.map(|it| it.min(now));
+        let given_end = given_at.and_then(|it| it.checked_add(policy.usual_lifetime).ok());
+        // An access token that is kept keeps its times too.
+        let kept =
+            held.filter(|it| proposal.tokens.access().is_none() && policy.refresh_needs_access && it.access.is_some());
+        Grant {
+            access: self.access_beside(proposal, policy).cloned(),
+            refresh: proposal.tokens.refresh().cloned(),
+            extras: Extras {
+                auth_token: proposal.auth_token.clone().or_else(|| held?.extras.auth_token.clone()),
+                open_id: held.and_then(|it| it.extras.open_id.clone()),
+            },
+            issued_at: kept.map_or(given_at.unwrap_or(now), |it| it.issued_at),
+            refresh_updated_at: now,
+            access_expires_at: kept.map_or(given_end, |it| it.access_expires_at),
+            refresh_expires_at: given_end
+                .zip(policy.refresh_outlives_access)
+                .and_then(|(end, by)| end.checked_add(by).ok()),
+            generation: self.generation,
+            proven: false,
+            refresh_end: None,
+        }
+    }
+
     fn adopt_access(&mut self, proposal: Proposal, policy: &Policy, now: Timestamp) -> Taken {
         let access = proposal.tokens.access().cloned();
         if self.current.as_ref().is_some_and(|it| it.access == access) {
             return Taken::Unchanged;
         }
         self.generation += 1;
-        let issued_at = proposal.issued_at.unwrap_or(now);
-        let access_expires_at = proposal.issued_at.and_then(|it| it.checked_add(policy.usual_lifetime).ok());
+        let issued_at = proposal.issued_at.unwrap_or(now).min(now);
+        let access_expires_at = proposal.issued_at.and_then(|_| issued_at.checked_add(policy.usual_lifetime).ok());
         let generation = self.generation;
-        let grant = match self.current.take() {
-            Some(held) => Grant {
-                access,
-                extras: Extras { auth_token: proposal.auth_token.or(held.extras.auth_token), ..held.extras },
-                issued_at,
-                access_expires_at,
-                generation,
-                proven: false,
-                ..held
-            },
-            None => Grant {
-                access,
-                refresh: None,
-                extras: Extras { auth_token: proposal.auth_token, open_id: None },
-                issued_at,
-                refresh_updated_at: now,
-                access_expires_at,
-                refresh_expires_at: None,
-                generation,
-                proven: false,
-                refresh_end: None,
-            },
-        };
-        // The doubt and the verdict are about the refresh token, which is the same.
-        if let Some(doubt) = &mut self.doubt {
-            doubt.generation = generation;
+        let held = self.current.take();
+        if let Some(held) = &held {
+            self.keep_pair(held, policy);
+            self.renumber(held.generation, generation);
         }
-        self.current = Some(grant);
+        let held = held.unwrap_or_else(|| Grant::blank(now));
+        self.current = Some(Grant {
+            access,
+            extras: Extras { auth_token: proposal.auth_token.or(held.extras.auth_token), ..held.extras },
+            issued_at,
+            access_expires_at,
+            generation,
+            proven: false,
+            ..held
+        });
+        // The refresh token's verdict was about the pair: the next probe need not wait for its day.
+        if self.dead.is_some() && policy.refresh_needs_access {
+            self.last_attempt_at = None;
+        }
         Taken::Adopted
+    }
+
+    /// Where a refresh needs both tokens, a wrong access token must not cost the login: the pair as it was stays at
+    /// hand, to be tried when the new one is refused.
+    fn keep_pair(&mut self, held: &Grant, policy: &Policy) {
+        let is_kept = self.set_aside.iter().any(|it| it.refresh == held.refresh);
+        if policy.refresh_needs_access && held.is_spendable() && held.access.is_some() && !is_kept {
+            self.set_aside(held.clone());
+        }
+    }
+
+    /// The current grant has a new generation and an old refresh token: what was noted of the old one is about that.
+    fn renumber(&mut self, old: u64, new: u64) {
+        let doubt = self.doubt.as_mut().map(|it| &mut it.generation);
+        let unread = self.unread.iter_mut().chain(&mut self.older_unread).map(|it| (&mut it.generation, &mut it.slot));
+        let attempt = self.attempt.as_mut().map(|it| (&mut it.generation, &mut it.slot));
+        for (generation, slot) in unread.chain(attempt).filter(|(generation, _)| **generation == old) {
+            *generation = new;
+            *slot = Slot::Current;
+        }
+        if let Some(generation) = doubt.filter(|it| **it == old) {
+            *generation = new;
+        }
     }
 
     /// New tokens clear what was held against the old ones.
