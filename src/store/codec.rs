@@ -418,7 +418,7 @@ mod tests {
     }
 
     fn fingerprint() -> impl Strategy<Value = Fingerprint> {
-        any::<[u8; 8]>().prop_map(Fingerprint)
+        any::<[u8; 8]>().prop_map(Fingerprint::from_bytes)
     }
 
     fn code() -> impl Strategy<Value = Code> {

@@ -131,7 +131,7 @@ pub(crate) fn home() -> AccountId {
 }
 
 pub(crate) fn fingerprint(secret: &Secret) -> Fingerprint {
-    FingerprintKey::new([7; 32]).of(secret)
+    FingerprintKey::from_bytes([7; 32]).of(secret)
 }
 
 pub(crate) fn pair(access: &str, refresh: &str) -> Proposal {
