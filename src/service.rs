@@ -179,7 +179,8 @@ fn subscriptions(settings: &Settings, topics: &Topics, announcements: &[Announce
         Subscription::new(filter, if acts_on_house { Qos::AtMostOnce } else { Qos::AtLeastOnce })
     };
     let mut subscriptions: Vec<Subscription> = topics.command_filters().into_iter().map(command).collect();
-    subscriptions.push(Subscription::new(topics.state_filter(), Qos::AtMostOnce));
+    // What we retained in an earlier life tells whether the store has become an older one meanwhile.
+    subscriptions.push(Subscription { no_local: false, ..Subscription::new(topics.state_filter(), Qos::AtMostOnce) });
     if settings.home_assistant.discovery {
         let live = |topic: &str| Subscription { send_retained: false, ..Subscription::new(topic, Qos::AtMostOnce) };
         subscriptions.push(live(settings.home_assistant.birth_topic.as_str()));

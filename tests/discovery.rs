@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use latchkey::{
-    account::{AmbiguousPolicy, Circumstances, Condition, Policy, Record, Status},
+    account::{AmbiguousPolicy, BackOff, Circumstances, Condition, Policy, Record, Status},
     homeassistant::{AccountCard, Announcement, House, SceneCard, account_device, bridge_device},
     vendor::VendorKind,
 };
@@ -78,6 +78,7 @@ fn every_template_reads_a_field_that_the_state_document_has() {
         safety_margin: Duration::ZERO,
         jitter: Duration::ZERO,
         min_refresh_gap: Duration::ZERO,
+        back_off: BackOff { first: Duration::ZERO, longest: Duration::ZERO },
         ambiguous: AmbiguousPolicy::RetryOnce,
         usual_lifetime: Duration::from_secs(604_800),
         refresh_outlives_access: None,

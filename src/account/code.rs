@@ -21,6 +21,7 @@ pub enum Code {
     UnknownScene,
     NotSupported,
     Retained,
+    TooLate,
     // What is held.
     NoRefreshToken,
     TokenRequired,

@@ -236,10 +236,10 @@ mod tests {
     fn the_newest_spent_fingerprints_are_remembered_once_each() {
         let mut record = Record::default();
         for n in 0..=u8::try_from(RECENT_SPENT).unwrap() {
-            record.remember_spent(Fingerprint([n; 8]));
-            record.remember_spent(Fingerprint([n; 8]));
+            record.remember_spent(Fingerprint::from_bytes([n; 8]));
+            record.remember_spent(Fingerprint::from_bytes([n; 8]));
         }
         assert_eq!(record.spent.len(), RECENT_SPENT);
-        assert_eq!(record.spent.front(), Some(&Fingerprint([1; 8])));
+        assert_eq!(record.spent.front(), Some(&Fingerprint::from_bytes([1; 8])));
     }
 }

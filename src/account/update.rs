@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Candidate, Code, Extras, Fingerprint, Grant, HandledUpdate, Policy, Record, Refusals, Secret, Setbacks,
+    Candidate, Code, Extras, Fingerprint, Grant, HandledUpdate, Policy, Record, Refusals, Secret, Setbacks, Slot,
     UpdateOutcome,
 };
 
@@ -95,8 +95,11 @@ impl Record {
         }
         self.generation += 1;
         let grant = self.grant_of(&proposal, policy, now);
-        // A candidate that was never proved makes room, and is not thrown away.
-        self.candidate.take_if(|it| it.grant.refresh.as_ref() == Some(refresh));
+        // A candidate that was never proved makes room, and is not thrown away, unless it is this very token.
+        let same = self.candidate.take_if(|it| it.grant.refresh.as_ref() == Some(refresh));
+        if let Some(same) = same {
+            self.renumber(same.grant.generation, grant.generation);
+        }
         self.lay_candidate_aside();
         if is_to_be_proved {
             self.candidate = Some(Candidate {
@@ -211,13 +214,16 @@ impl Record {
         }
     }
 
-    /// A new access token gave the current grant a new generation. What was noted of the old one is about the refresh
-    /// token, which is the same.
+    /// The current grant has a new generation and an old refresh token: what was noted of the old one is about that.
     fn renumber(&mut self, old: u64, new: u64) {
         let doubt = self.doubt.as_mut().map(|it| &mut it.generation);
-        let attempt = self.attempt.as_mut().map(|it| &mut it.generation);
-        let unread = self.unread.iter_mut().chain(&mut self.older_unread).map(|it| &mut it.generation);
-        for generation in unread.chain(doubt).chain(attempt).filter(|it| **it == old) {
+        let unread = self.unread.iter_mut().chain(&mut self.older_unread).map(|it| (&mut it.generation, &mut it.slot));
+        let attempt = self.attempt.as_mut().map(|it| (&mut it.generation, &mut it.slot));
+        for (generation, slot) in unread.chain(attempt).filter(|(generation, _)| **generation == old) {
+            *generation = new;
+            *slot = Slot::Current;
+        }
+        if let Some(generation) = doubt.filter(|it| **it == old) {
             *generation = new;
         }
     }

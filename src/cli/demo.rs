@@ -22,7 +22,7 @@ use crate::{
     service::{Service, StartError},
 };
 
-use super::{fail, start_log, told_to_stop};
+use super::{StopSignals, fail, start_log};
 
 /// How long the bridge may take to answer the demo's own commands.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +73,7 @@ pub(super) async fn demo(args: DemoArgs) -> ExitCode {
 }
 
 async fn run(args: &DemoArgs) -> Result<(), DemoError> {
+    let mut signals = StopSignals::listen()?;
     let folder = tempfile::Builder::new().prefix("latchkey-demo-").tempdir()?;
     let own_broker = match args.broker {
         Some(_) => None,
@@ -90,9 +91,9 @@ async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     let settings = config::load(Some(&file), std::iter::empty())?;
     let service = Service::start(settings, Clock::system())?;
     let mut onlooker = Onlooker::connect(&host, port)?;
-    let told = tokio::select! {
-        told = told_to_stop() => told,
-        result = watch(args, &mut onlooker, &clouds, &store, port) => {
+    tokio::select! {
+        () = signals.told_to_stop() => {}
+        result = watch(args, &mut onlooker, &clouds, &store, (&host, port)) => {
             match result {
                 Ok(never) => match never {},
                 Err(error) => {
@@ -101,7 +102,7 @@ async fn run(args: &DemoArgs) -> Result<(), DemoError> {
                 }
             }
         }
-    };
+    }
     if !args.json {
         say(format_args!("\nStopping: a running refresh may finish, `offline` is left at the broker."))?;
     }
@@ -111,7 +112,7 @@ async fn run(args: &DemoArgs) -> Result<(), DemoError> {
         broker.stop().await;
     }
     clouds.stop().await;
-    Ok(told?)
+    Ok(())
 }
 
 async fn watch(
@@ -119,7 +120,7 @@ async fn watch(
     onlooker: &mut Onlooker,
     clouds: &Clouds,
     store: &std::path::Path,
-    port: u16,
+    (host, port): (&str, u16),
 ) -> Result<std::convert::Infallible, DemoError> {
     let (akuvox, aqara) = (clouds.akuvox.url().to_string(), clouds.aqara.url().to_string());
     if !args.json {
@@ -127,7 +128,7 @@ async fn watch(
             "Latchkey demo: two simulated clouds, tokens that live for {}.",
             humantime::format_duration(args.token_lifetime)
         ))?;
-        say(format_args!("  broker   127.0.0.1:{port}   (mosquitto_sub -p {port} -v -t 'latchkey/#')"))?;
+        say(format_args!("  broker   {host}:{port}   (mosquitto_sub -h {host} -p {port} -v -t 'latchkey/#')"))?;
         say(format_args!("  akuvox   {akuvox}\n  aqara    {aqara}"))?;
         say(format_args!("Each account is given its first tokens by update_tokens, as you would do it once:\n"))?;
     }
@@ -155,8 +156,8 @@ async fn watch(
             .await
             .map_err(|_| DemoError::NoAnswer)??;
         say(format_args!("\nNow watch the renewals, or try it yourself:"))?;
-        say(format_args!("  mosquitto_pub -p {port} -t latchkey/aqara_home/trigger_scene -m tv_warning"))?;
-        say(format_args!("  mosquitto_pub -p {port} -t latchkey/front_door/refresh_tokens -m '{{}}'"))?;
+        say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/aqara_home/trigger_scene -m tv_warning"))?;
+        say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/front_door/refresh_tokens -m '{{}}'"))?;
         say(format_args!("Ctrl-C ends it.\n"))?;
     }
     loop {

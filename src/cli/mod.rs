@@ -14,7 +14,9 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
-use tracing_subscriber::EnvFilter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{self, LogFormat, LogSettings, Settings};
 
@@ -91,10 +93,20 @@ impl ConfigArgs {
 fn start_log(settings: &LogSettings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let guard = filter_fn(may_be_logged);
     match settings.format {
-        LogFormat::Human => builder.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Human => {
+            builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish().with(guard).init();
+        }
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(guard).init(),
     }
+}
+
+/// Our own words are free of secrets at every level. Libraries at TRACE are not to be trusted with that, whatever
+/// RUST_LOG asks for: reqwest has lines there with the bytes of requests, sled with the batches that it writes.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let is_ours = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
+    is_ours || *metadata.level() <= Level::DEBUG
 }
 
 fn fail(why: std::fmt::Arguments<'_>) -> ExitCode {
@@ -102,12 +114,21 @@ fn fail(why: std::fmt::Arguments<'_>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn told_to_stop() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+/// Ctrl-C and SIGTERM, which no longer end the process at once as soon as this exists.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

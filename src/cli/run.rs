@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{clock::Clock, service::Service};
 
-use super::{ConfigArgs, fail, start_log, told_to_stop};
+use super::{ConfigArgs, StopSignals, fail, start_log};
 
 pub(super) async fn run(args: ConfigArgs) -> ExitCode {
     let settings = match args.load() {
@@ -12,14 +12,15 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
         Err(code) => return code,
     };
     start_log(&settings.log);
+    let mut signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return fail(format_args!("signals cannot be heard: {error}")),
+    };
     let service = match Service::start(settings, Clock::system()) {
         Ok(service) => service,
         Err(error) => return fail(format_args!("{error}")),
     };
-    let told = told_to_stop().await;
+    signals.told_to_stop().await;
     service.stop().await;
-    match told {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(format_args!("signals cannot be heard: {error}")),
-    }
+    ExitCode::SUCCESS
 }

@@ -9,11 +9,12 @@ use std::{
 
 use clap::Args;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo::clouds::{
     AkuvoxCloud, AqaraCloud, Cloud, Options, Simulation, akuvox::AkuvoxKnobs, aqara::AqaraKnobs,
 };
+
+use super::StopSignals;
 
 /// Runs simulated vendor clouds to try Latchkey, or any other client, against
 ///
@@ -115,17 +116,14 @@ impl Simulators {
 }
 
 async fn run(args: &SimulateArgs) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = StopSignals::listen()?;
     let simulators = Simulators::start(args).await?;
     let described = simulators.describe();
     let text = if args.json { described.to_string() } else { as_text(&described) };
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}")?;
     stdout.flush()?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
-    }
+    signals.told_to_stop().await;
     simulators.shutdown().await;
     Ok(())
 }

@@ -90,7 +90,7 @@ impl Maker<'_> {
     }
 
     fn condition(&self) -> (String, Component) {
-        let common = self.common(Platform::Sensor, "condition", "Condition").diagnostic().icon("mdi:key-chain");
+        let common = self.common(Platform::Sensor, "condition", "Condition").diagnostic().icon("mdi:key");
         let class = Some(SensorClass::Enum { options: Condition::ALL });
         ("condition".to_owned(), Component::Sensor(Sensor { class, ..self.sensor(common, "value_json.condition") }))
     }

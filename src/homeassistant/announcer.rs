@@ -226,9 +226,8 @@ impl Announcer {
         if is_finished {
             round.waves.pop_front();
         }
-        let pause = if is_finished { PAUSE_BETWEEN_WAVES } else { PAUSE_BETWEEN_BATCHES };
-        round.next_at = now + pause;
         if !messages.is_empty() {
+            round.next_at = now + if is_finished { PAUSE_BETWEEN_WAVES } else { PAUSE_BETWEEN_BATCHES };
             self.last_sent_at = Some(now);
         }
         for message in &messages {

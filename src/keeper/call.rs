@@ -28,7 +28,8 @@ impl Shared {
             return Err(CommandError::new(Code::NotSupported, &keeping.id));
         }
         let Some(scene_id) = keeping.vendor.scene_id(scene) else {
-            return Err(CommandError::new(Code::UnknownScene, &keeping.id).because(format_args!("{scene:?}")));
+            // It is not quoted: it may be a token in the wrong place.
+            return Err(CommandError::new(Code::UnknownScene, &keeping.id));
         };
         let (access, generation) = self.live_access(keeping, None).await?;
         let mut result = self.call(keeping, &access, &scene_id).await;

@@ -113,6 +113,10 @@ fn words(code: Code) -> (&'static str, &'static str) {
         Code::Retained => {
             ("a retained command is not carried out", "Publish it again without the retain flag; it was cleared.")
         }
+        Code::TooLate => (
+            "the broker kept this command while Latchkey was away; it is not done late",
+            "Send it again if it is still meant.",
+        ),
         Code::NoRefreshToken => ("no refresh token configured", "Give one with update_tokens."),
         Code::TokenRequired => (
             "this vendor needs the access token to refresh, and none is held",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     account::AccountId,
@@ -30,6 +30,8 @@ const ONLINE: &str = "online";
 pub const OFFLINE: &str = "offline";
 /// How long replies that are being written may take when Latchkey stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// No account comes to a generation beyond this; whoever publishes one means harm.
+const HIGHEST_GENERATION: u64 = 1 << 48;
 
 /// The bridge's task.
 pub struct Bridge {
@@ -74,24 +76,24 @@ impl Bridge {
     /// Runs until `stop`, then says goodbye: what is being answered is answered, `offline` is retained.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut notices = self.keeper.subscribe();
-        let mut published = Published::default();
+        let mut presence = Presence::default();
         let tasks = TaskTracker::new();
         let mut look_at = self.clock.monotonic() + LOOK_AGAIN;
         loop {
             let now = self.clock.monotonic();
             if look_at <= now {
                 look_at = now + LOOK_AGAIN;
-                self.publish_states(&mut published);
+                self.publish_states(&mut presence);
             }
-            self.announce(&mut published).await;
+            self.announce(&mut presence).await;
             let next = self.announcer.as_ref().and_then(Announcer::next_due).map_or(look_at, |it| it.min(look_at));
             let deadline = self.clock.now().checked_add(next.saturating_sub(now)).unwrap_or(Timestamp::MAX);
             tokio::select! {
                 event = self.events.next() => match event {
-                    Some(event) => self.handle(event, &mut published, &tasks),
+                    Some(event) => self.handle(event, &mut presence, &tasks),
                     None => break,
                 },
-                notice = notices.recv() => self.notice(notice, &mut published),
+                notice = notices.recv() => self.notice(notice, &mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,
             }
@@ -100,39 +102,34 @@ impl Bridge {
         if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {
             warn!("some commands were not answered in time");
         }
-        self.drain(&mut notices, &mut published);
+        self.drain(&mut notices, &mut presence);
         let offline = Outgoing::retained(self.topics.bridge_state(), OFFLINE);
         self.link.stop(vec![offline]).await;
         info!("disconnected from the broker");
     }
 
-    fn handle(&mut self, event: LinkEvent, published: &mut Published, tasks: &TaskTracker) {
+    fn handle(&mut self, event: LinkEvent, presence: &mut Presence, tasks: &TaskTracker) {
+        // The link itself logs what befalls the connection.
         match event {
             LinkEvent::Connected { .. } => {
-                info!("connected to the broker");
-                published.forget();
+                *presence = Presence { is_listening: true, ..Presence::default() };
                 match &mut self.announcer {
                     Some(announcer) => announcer.connected(self.clock.monotonic()),
-                    None => self.publish_everything(published),
+                    None => self.publish_everything(presence),
                 }
             }
-            LinkEvent::Disconnected { reason, retry_in } => {
-                let retry_in = humantime::format_duration(Duration::from_millis(
-                    u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
-                ));
-                warn!("no connection to the broker: {reason}; trying again in {retry_in}");
+            LinkEvent::Disconnected { .. } => {
+                *presence = Presence::default();
                 if let Some(announcer) = &mut self.announcer {
                     announcer.disconnected();
                 }
             }
-            LinkEvent::SubscriptionRefused { filter, reason } => {
-                error!("the broker refused the subscription to {filter}: {reason}");
-            }
-            LinkEvent::Message(message) => self.take(message, tasks),
+            LinkEvent::SubscriptionRefused { .. } => {}
+            LinkEvent::Message(message) => self.take(message, presence, tasks),
         }
     }
 
-    fn take(&mut self, message: Inbound, tasks: &TaskTracker) {
+    fn take(&mut self, message: Inbound, presence: &Presence, tasks: &TaskTracker) {
         match self.topics.parse(&message.topic) {
             Some(Address::State(account)) => {
                 self.saw_state(&account, &message);
@@ -141,13 +138,15 @@ impl Bridge {
             Some(Address::BridgeState) => {
                 self.acknowledge(&message);
                 // An earlier connection's will, or somebody's mistake: we are here.
-                if message.payload != ONLINE && self.link.is_connected() && !message.retain {
+                if message.payload != ONLINE && presence.is_announced {
                     self.link.publish(Outgoing::retained(self.topics.bridge_state(), ONLINE));
                 }
             }
             Some(address) => {
                 let commands = self.commands.clone();
-                tasks.spawn(async move { commands.take(address, message).await });
+                // What comes before the broker has answered our subscriptions was kept by it while we were away.
+                let was_kept = !presence.is_listening;
+                tasks.spawn(async move { commands.take(address, message, was_kept).await });
             }
             None => {
                 if let Some(announcer) = &mut self.announcer {
@@ -171,33 +170,34 @@ impl Bridge {
     /// What the broker retained of an earlier run: a generation beyond ours means that our store is an older copy.
     fn saw_state(&self, account: &AccountId, message: &Inbound) {
         let state: Option<serde_json::Value> = serde_json::from_slice(&message.payload).ok();
-        if let Some(generation) = state.as_ref().and_then(|it| it.get("generation")).and_then(|it| it.as_u64()) {
+        let generation = state.as_ref().and_then(|it| it.get("generation")).and_then(serde_json::Value::as_u64);
+        if let Some(generation) = generation.filter(|it| message.retain && *it <= HIGHEST_GENERATION) {
             self.keeper.saw_generation(account, generation);
         }
     }
 
-    fn notice(&mut self, notice: Result<Notice, RecvError>, published: &mut Published) {
+    fn notice(&mut self, notice: Result<Notice, RecvError>, presence: &mut Presence) {
         match notice {
-            Ok(Notice::Changed(account)) => self.publish_state(&account, published),
+            Ok(Notice::Changed(account)) => self.publish_state(&account, presence),
             Ok(Notice::Happened(account, event)) => {
-                self.publish_state(&account, published);
+                self.publish_state(&account, presence);
                 let payload = serde_json::to_vec(&event).expect("an event of plain fields is JSON");
                 self.link.publish(Outgoing::passing(self.topics.event(&account), payload));
             }
-            Err(RecvError::Lagged(_)) => self.publish_states(published),
+            Err(RecvError::Lagged(_)) => self.publish_states(presence),
             Err(RecvError::Closed) => {}
         }
     }
 
-    fn drain(&mut self, notices: &mut Receiver<Notice>, published: &mut Published) {
+    fn drain(&mut self, notices: &mut Receiver<Notice>, presence: &mut Presence) {
         while let Ok(notice) = notices.try_recv() {
-            self.notice(Ok(notice), published);
+            self.notice(Ok(notice), presence);
         }
-        self.publish_states(published);
+        self.publish_states(presence);
     }
 
     /// What the announcer wants said now. The ledger is on disk before anything is announced that it is to take back.
-    async fn announce(&mut self, published: &mut Published) {
+    async fn announce(&mut self, presence: &mut Presence) {
         let Some(announcer) = &mut self.announcer else { return };
         let batch = announcer.due(self.clock.monotonic());
         if let Some(ledger) = &batch.ledger {
@@ -210,44 +210,48 @@ impl Bridge {
             self.link.publish(Outgoing::retained(message.topic, message.payload));
         }
         if batch.is_announced {
-            published.forget();
-            self.publish_everything(published);
+            presence.published.clear();
+            self.publish_everything(presence);
         }
     }
 
-    fn publish_everything(&self, published: &mut Published) {
+    fn publish_everything(&self, presence: &mut Presence) {
         let info = serde_json::to_vec(&self.info).expect("plain fields are JSON");
         self.link.publish(Outgoing::retained(self.topics.bridge_info(), info));
         self.link.publish(Outgoing::retained(self.topics.bridge_state(), ONLINE));
-        self.publish_states(published);
+        presence.is_announced = true;
+        self.publish_states(presence);
     }
 
-    fn publish_states(&self, published: &mut Published) {
+    fn publish_states(&self, presence: &mut Presence) {
         for account in self.info.accounts.iter().map(|it| &it.id) {
-            self.publish_state(account, published);
+            self.publish_state(account, presence);
         }
     }
 
-    fn publish_state(&self, account: &AccountId, published: &mut Published) {
+    fn publish_state(&self, account: &AccountId, presence: &mut Presence) {
         let Some(status) = self.keeper.status(account) else { return };
         let payload = serde_json::to_vec(&status).expect("a status of plain fields is JSON");
-        if published.is_news(account, &payload) {
+        if presence.is_news(account, &payload) {
             self.link.publish(Outgoing::retained(self.topics.state(account), payload));
         }
     }
 }
 
-/// What was published last, as checksums, so that nothing is said twice.
+/// What holds for one connection to the broker.
 #[derive(Default)]
-struct Published(HashMap<AccountId, u32>);
+struct Presence {
+    /// The broker has answered our subscriptions.
+    is_listening: bool,
+    /// We have said that we are online.
+    is_announced: bool,
+    /// The state documents that were published last, as checksums, so that nothing is said twice.
+    published: HashMap<AccountId, u32>,
+}
 
-impl Published {
+impl Presence {
     fn is_news(&mut self, account: &AccountId, payload: &[u8]) -> bool {
         let checksum = crc32fast::hash(payload);
-        self.0.insert(account.clone(), checksum) != Some(checksum)
-    }
-
-    fn forget(&mut self) {
-        self.0.clear();
+        self.published.insert(account.clone(), checksum) != Some(checksum)
     }
 }

@@ -44,7 +44,9 @@ impl Commands {
     }
 
     /// Takes one message from receipt to reply. Exactly one reply, whatever the message holds.
-    pub(super) async fn take(&self, address: Address, message: Inbound) {
+    ///
+    /// `was_kept`: the broker kept it while we were away.
+    pub(super) async fn take(&self, address: Address, message: Inbound, was_kept: bool) {
         let Ok(_room) = self.room.acquire().await else { return };
         if message.payload.is_empty() {
             // This is what clearing a retained message looks like.
@@ -53,12 +55,17 @@ impl Commands {
         }
         debug!(topic = message.topic, length = message.payload.len(), retain = message.retain, "a command arrived");
         let Some((verb, target, reply_to)) = self.locate(address, &message) else {
-            warn!("a command for an impossible account id was ignored");
             self.acknowledge(&message);
             return;
         };
-        let Request { command, transaction, .. } = Request::parse(verb, target, &message.payload);
-        let reply = match command.and_then(|it| self.judge(it, message.retain)) {
+        let (transaction, command) = match target {
+            Some(target) => {
+                let Request { command, transaction, .. } = Request::parse(verb, target, &message.payload);
+                (transaction, command)
+            }
+            None => (None, Err(CommandError::new(Code::UnknownAccount, verb.as_str()))),
+        };
+        let reply = match command.and_then(|it| self.judge(it, verb, message.retain, was_kept)) {
             Ok(command) => self.carry_out(command, &message).await,
             Err(error) => {
                 self.acknowledge(&message);
@@ -72,16 +79,19 @@ impl Commands {
         self.answer(&reply, transaction.as_ref(), verb, reply_to);
     }
 
-    fn locate(&self, address: Address, message: &Inbound) -> Option<(Verb, Target, ReplyTo)> {
-        let (verb, target) = match address {
-            Address::BridgeRequest(verb) => (verb, Target::Bridge),
-            Address::AccountCommand { account, verb } => (verb, Target::Account(account.parse().ok()?)),
-            Address::SceneSet { account, scene } => (Verb::TriggerScene, Target::Scene(account.parse().ok()?, scene)),
+    /// What is asked of whom (none where no account can be called that), and where the answer goes.
+    fn locate(&self, address: Address, message: &Inbound) -> Option<(Verb, Option<Target>, ReplyTo)> {
+        let (verb, target, topic) = match address {
+            Address::BridgeRequest(verb) => (verb, Some(Target::Bridge), self.topics.bridge_response(verb)),
+            Address::AccountCommand { account, verb } => {
+                let topic = self.topics.account_response(&account, verb);
+                (verb, account.parse().ok().map(Target::Account), topic)
+            }
+            Address::SceneSet { account, scene } => {
+                let topic = self.topics.account_response(&account, Verb::TriggerScene);
+                (Verb::TriggerScene, account.parse().ok().map(|it| Target::Scene(it, scene)), topic)
+            }
             Address::State(_) | Address::BridgeState => return None,
-        };
-        let topic = match &target {
-            Target::Bridge => self.topics.bridge_response(verb),
-            Target::Account(account) | Target::Scene(account, _) => self.topics.account_response(account, verb),
         };
         let wished = message.response_topic.clone().filter(|it| self.reply_prefix.covers(it));
         if wished.is_none() && message.response_topic.is_some() {
@@ -90,19 +100,29 @@ impl Commands {
         Some((verb, target, ReplyTo { topic, wished, correlation_data: message.correlation_data.clone() }))
     }
 
-    /// A retained command was meant for another moment. Only new tokens are worth having from it.
-    fn judge(&self, command: Command, is_retained: bool) -> Result<Command, CommandError> {
-        if !is_retained {
-            return Ok(command);
+    /// Whether a command that could be read is to be carried out now.
+    ///
+    /// A retained one was meant for another moment: only new tokens are worth having from it. What acts on the house is
+    /// not done late either; it is subscribed to at QoS 0, which some brokers keep for those who are away all the same.
+    fn judge(&self, command: Command, verb: Verb, is_retained: bool, was_kept: bool) -> Result<Command, CommandError> {
+        let entry_id = command.entry_id();
+        if self.keeper.status(entry_id).is_none() {
+            // The id is not shown: what looks like one may be a token in the wrong place.
+            return Err(CommandError::new(Code::UnknownAccount, verb.as_str()));
         }
-        let entry_id = command.entry_id().clone();
-        let is_welcome = match &command {
+        let is_welcome_retained = match &command {
             Command::UpdateTokens { proposal, .. } => {
-                proposal.tokens.refresh().is_some() || self.needs_tokens(&entry_id)
+                proposal.tokens.refresh().is_some() || self.needs_tokens(entry_id)
             }
             Command::RefreshTokens { .. } | Command::TriggerScene { .. } | Command::Status { .. } => false,
         };
-        if is_welcome { Ok(command) } else { Err(CommandError::new(Code::Retained, entry_id)) }
+        if is_retained && !is_welcome_retained {
+            return Err(CommandError::new(Code::Retained, entry_id));
+        }
+        if was_kept && verb.acts_on_house() {
+            return Err(CommandError::new(Code::TooLate, entry_id));
+        }
+        Ok(command)
     }
 
     fn needs_tokens(&self, account: &AccountId) -> bool {

@@ -60,13 +60,16 @@ pub struct Will {
     pub delay: Duration,
 }
 
-/// A filter to subscribe to. Always no-local and retain-as-published.
+/// A filter to subscribe to. Always retain-as-published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     pub filter: String,
     pub qos: Qos,
     /// Whether the broker sends what it has retained, at each connection.
     pub send_retained: bool,
+    /// Whether the broker spares us what we published ourselves. Some then keep back what we retained in an earlier
+    /// life, too, since the client id is the same.
+    pub no_local: bool,
 }
 
 /// How long to wait between two connections: a random time from `min` to a ceiling that doubles up to `max`, or from
@@ -91,9 +94,9 @@ impl Default for Backoff {
 }
 
 impl Subscription {
-    /// A subscription that also gets what is retained.
+    /// A subscription that also gets what others retained.
     pub fn new(filter: impl Into<String>, qos: Qos) -> Self {
-        Self { filter: filter.into(), qos, send_retained: true }
+        Self { filter: filter.into(), qos, send_retained: true, no_local: true }
     }
 }
 
@@ -143,7 +146,7 @@ impl LinkSettings {
         let to_filter = |it: &Subscription| Filter {
             path: it.filter.clone(),
             qos: it.qos.into(),
-            nolocal: true,
+            nolocal: it.no_local,
             preserve_retain: true,
             retain_forward_rule: if it.send_retained && !without_retained {
                 RetainForwardRule::OnEverySubscribe

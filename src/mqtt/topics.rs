@@ -82,7 +82,8 @@ impl Topics {
         format!("{}/bridge/response/{}", self.base, verb.as_str())
     }
 
-    pub fn account_response(&self, account: &AccountId, verb: Verb) -> String {
+    /// `account` is what a topic bore there, which need not be an account's id.
+    pub fn account_response(&self, account: &str, verb: Verb) -> String {
         format!("{}/{account}/response/{}", self.base, verb.as_str())
     }
 

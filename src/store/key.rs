@@ -1,6 +1,6 @@
 //! The key that seals the store: read, or made once for a store that does not exist yet.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
@@ -29,10 +29,22 @@ pub(super) fn obtain(source: &KeySource, store_exists: bool) -> Result<Key, Stor
         }
         Err(error) => return Err(StoreError::io("look at", path, &error)),
     };
-    check_private(path, &metadata)?;
+    check_key(path, &metadata)?;
     let text = fs::read(path).map(Zeroizing::new).map_err(|error| StoreError::io("read", path, &error))?;
     let key = std::str::from_utf8(&text).ok().and_then(parse);
     key.ok_or_else(|| StoreError::KeyMalformed { place: path.display().to_string() })
+}
+
+/// A key of ours is for us alone. One that somebody else put there, as Docker and systemd do with their secrets, may be
+/// readable as they arranged it, but nobody else may change it.
+fn check_key(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
+    match check_private(path, metadata) {
+        Err(StoreError::Foreign { .. }) if metadata.mode() & 0o022 == 0 => Ok(()),
+        Err(StoreError::Foreign { .. }) => {
+            Err(StoreError::Loose { path: path.into(), mode: metadata.mode() & 0o777, is_folder: false })
+        }
+        checked => checked,
+    }
 }
 
 /// 64 hex digits, or base64 of 32 bytes; space around it does not count.
@@ -62,7 +74,7 @@ fn make(path: &Path) -> Result<Key, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
     use crate::account::Secret;
@@ -100,5 +112,21 @@ mod tests {
         let error = obtain(&source, true).err().unwrap();
         assert_eq!(error, StoreError::Loose { path, mode: 0o640, is_folder: false });
         assert!(error.mend().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_key_that_the_system_put_there_may_be_read_by_others_and_changed_by_none() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("key");
+        let source = KeySource::File(path.clone());
+        let key = obtain(&source, false).unwrap();
+        // Only root can give files away; elsewhere there is nothing to look at.
+        if chown(&path, Some(65_534), None).is_err() {
+            return;
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert_eq!(obtain(&source, true).unwrap(), key);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o464)).unwrap();
+        assert!(matches!(obtain(&source, true), Err(StoreError::Loose { .. })));
     }
 }

@@ -1,0 +1,292 @@
+//! `kill -9` at any moment: no grant that was acknowledged is lost, and no refresh token is sent once its successor was
+//! received. What a lost reply costs depends on the cloud alone.
+#![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+mod support;
+
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use latchkey::{
+    demo::clouds::{
+        AkuvoxCloud, AqaraCloud, Cloud, Fault, FaultKind, Options, Scope, Simulation, akuvox::AkuvoxKnobs,
+        aqara::AqaraKnobs, short_hash,
+    },
+    mqtt::{Outgoing, Qos},
+};
+use serde_json::{Value, json};
+use support::{
+    latchkey::{Bench, CONNECTED, Client, Latchkey, text},
+    mosquitto::Mosquitto,
+};
+use tokio::time::sleep;
+
+/// The longest time after which the kill comes.
+const LONGEST_LIFE: Duration = Duration::from_millis(250);
+/// Longer than a commit, so that many a kill finds a reply on its way.
+const ANSWER_TAKES: f64 = 0.012;
+/// What the log says of a store that is not as it was left.
+const CORRUPTION: [&str; 4] = ["damaged", "cannot be read", "set aside", "is missing"];
+
+/// Two clouds without mercy, and one that answers a repeated refresh again (`side_door`).
+struct Trial {
+    bench: Bench,
+    side: AkuvoxCloud,
+    client: Arc<Client>,
+    books: HashMap<&'static str, Arc<Mutex<Book>>>,
+}
+
+/// What the world knows of one account.
+#[derive(Default)]
+struct Book {
+    /// The highest generation that was told in a reply.
+    generation: u64,
+    /// The refresh token that Latchkey certainly held last.
+    held: Option<String>,
+    /// Refresh tokens by their hash: since which call at the cloud Latchkey certainly had the successor.
+    spent: HashMap<String, u64>,
+    n_checked: u64,
+}
+
+const ACCOUNTS: [&str; 3] = ["front_door", "home", "side_door"];
+
+impl Trial {
+    async fn new() -> Self {
+        let free = (Ipv4Addr::LOCALHOST, 0).into();
+        let knobs = AqaraKnobs { rate_limit_calls: None, ..AqaraKnobs::default() };
+        let aqara = AqaraCloud::start(free, Options { knobs, ..Options::default() }).await.unwrap();
+        let knobs = AkuvoxKnobs { refresh_grace_seconds: 60, ..AkuvoxKnobs::default() };
+        let side = AkuvoxCloud::start(free, Options { knobs, ..Options::default() }).await.unwrap();
+        let mut bench = Bench::with(Mosquitto::start(), AkuvoxCloud::start_default().await.unwrap(), aqara);
+        bench.more = format!(
+            "\n[accounts.side_door]\nvendor = \"akuvox\"\ngate = \"{}\"\n\n[home_assistant]\ndiscovery = false\n",
+            side.url()
+        );
+        let client = Arc::new(bench.client().await);
+        Self { bench, side, client, books: ACCOUNTS.map(|it| (it, Arc::default())).into() }
+    }
+
+    fn book(&self, account: &str) -> std::sync::MutexGuard<'_, Book> {
+        self.books[account].lock().unwrap()
+    }
+
+    /// The refresh token that is good at the cloud, and how many calls it has got.
+    fn at_cloud(&self, account: &str) -> (String, u64) {
+        fn look<S: Simulation>(cloud: &Cloud<S>) -> (String, u64) {
+            (cloud.account(0).refresh_token, cloud.counters().calls)
+        }
+        match account {
+            "front_door" => look(&self.bench.akuvox),
+            "home" => look(&self.bench.aqara),
+            _ => look(&self.side),
+        }
+    }
+
+    /// Signs in as the user would, and gives Latchkey the tokens.
+    async fn sign_in(&self, account: &'static str) {
+        let akuvox = |cloud: &AkuvoxCloud| {
+            let fresh = cloud.sign_in(0);
+            json!({ "token": fresh.token, "refresh_token": fresh.refresh_token })
+        };
+        let tokens = match account {
+            "front_door" => akuvox(&self.bench.akuvox),
+            "home" => json!({ "refresh_token": self.bench.aqara.sign_in(0).refresh_token }),
+            _ => akuvox(&self.side),
+        };
+        let reply =
+            self.client.request(&format!("latchkey/{account}/update_tokens"), tokens.to_string().as_bytes()).await;
+        assert_eq!(reply["data"]["outcome"], "proved", "{account}: {reply}");
+        self.note_acknowledged(account, reply["data"]["generation"].as_u64().unwrap());
+    }
+
+    fn note_acknowledged(&self, account: &'static str, generation: u64) {
+        let (live, n_calls) = self.at_cloud(account);
+        self.book(account).acknowledge(generation, live, n_calls);
+    }
+
+    /// Refreshes the account again and again, each time when the last one was answered.
+    async fn hammer(&self, account: &'static str) {
+        let topic = format!("latchkey/{account}/refresh_tokens");
+        let response = format!("latchkey/{account}/response/refresh_tokens");
+        loop {
+            let (mark, transaction) = (self.client.mark(), format!("{:016x}", fastrand::u64(..)));
+            let request = json!({ "transaction": transaction }).to_string();
+            // At QoS 0, so that the broker does not send it again after the kill.
+            self.client.link.publish(Outgoing { qos: Qos::AtMostOnce, ..Outgoing::passing(&topic, request) });
+            let is_reply = |it: &latchkey::mqtt::Inbound| it.topic == response && text(it).contains(&transaction);
+            let reply = self.client.heard(mark, &response, is_reply).await;
+            let reply: Value = serde_json::from_slice(&reply.payload).unwrap();
+            assert_eq!(reply["status"], "ok", "{account}: {reply}");
+            self.note_acknowledged(account, reply["data"]["generation"].as_u64().unwrap());
+        }
+    }
+
+    /// Waits until it is known how the account came through, and judges that. Gives its condition.
+    async fn settle(&self, account: &'static str, mark: usize, latchkey: &Latchkey) -> String {
+        let topic = format!("latchkey/{account}/state");
+        let condition = |it: &latchkey::mqtt::Inbound| {
+            let state: Value = serde_json::from_slice(&it.payload).unwrap();
+            (state["condition"].as_str().unwrap().to_owned(), state)
+        };
+        let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
+        let last = self.client.heard(mark, &format!("the end of {account}'s doubt"), is_settled).await;
+        let acknowledged = self.book(account).generation;
+        for message in self.client.since(mark).iter().filter(|it| it.topic == topic) {
+            let (condition, state) = condition(message);
+            assert!(["ok", "in_doubt", "reauth_required"].contains(&condition.as_str()), "{account}: {state}");
+            let generation = state["generation"].as_u64().unwrap();
+            assert!(
+                acknowledged <= generation,
+                "{account} lost generation {acknowledged}: {state}; {}",
+                latchkey.log()
+            );
+        }
+        let (condition, state) = condition(&last);
+        let live = self.at_cloud(account).0;
+        let was_reply_lost = self.book(account).held.as_ref() != Some(&live);
+        if condition == "reauth_required" {
+            assert!(was_reply_lost, "{account} was given up without a need: {state}; {}", latchkey.log());
+            assert_ne!(account, "side_door", "it would have been answered again: {state}; {}", latchkey.log());
+            assert_eq!(state["last_error"], "reply_lost", "{account}: {state}");
+        }
+        condition
+    }
+
+    /// No token may have been sent when its successor had been received.
+    fn check_spending(&self) {
+        fn check<S: Simulation>(account: &str, cloud: &Cloud<S>, book: &mut Book) {
+            for entry in cloud.log().iter().filter(|it| book.n_checked < it.number) {
+                let sent = entry.secrets.iter().find(|it| it.0 == "refresh_token");
+                if let Some(since) = sent.and_then(|it| book.spent.get(&it.1)) {
+                    assert!(entry.number <= *since, "{account} spent a token twice: {entry:?}");
+                }
+            }
+            book.n_checked = cloud.log().last().map_or(0, |it| it.number);
+        }
+        check("front_door", &self.bench.akuvox, &mut self.book("front_door"));
+        check("home", &self.bench.aqara, &mut self.book("home"));
+        check("side_door", &self.side, &mut self.book("side_door"));
+    }
+}
+
+impl Book {
+    /// Latchkey told of a generation, whose tokens are the ones that are good now: nothing else is under way.
+    fn acknowledge(&mut self, generation: u64, live: String, n_calls: u64) {
+        assert!(self.generation < generation, "{generation} came after {}", self.generation);
+        self.generation = generation;
+        if let Some(before) = self.held.replace(live) {
+            self.spent.insert(short_hash(&before), n_calls);
+        }
+    }
+}
+
+fn n_rounds() -> usize {
+    std::env::var_os("KILL_ROUNDS").map_or(100, |it| it.to_str().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_loses_no_grant_that_was_acknowledged() {
+    let trial = Arc::new(Trial::new().await);
+    let latchkey = trial.bench.run().await;
+    for account in ACCOUNTS {
+        trial.sign_in(account).await;
+    }
+    latchkey.kill().await;
+    let slow = || Fault::new(FaultKind::Slow).after().lasting(ANSWER_TAKES).on(Scope::Refresh, u32::MAX);
+    trial.bench.akuvox.inject(slow());
+    trial.bench.aqara.inject(slow());
+    trial.side.inject(slow());
+
+    let mut n_given_up = 0;
+    for round in 0..n_rounds() {
+        let mark = trial.client.mark();
+        let latchkey = trial.bench.start();
+        if round % 5 == 4 {
+            // Not even up, perhaps.
+            sleep(LONGEST_LIFE.mul_f64(fastrand::f64())).await;
+            latchkey.kill().await;
+            trial.check_spending();
+            continue;
+        }
+        latchkey.logged(CONNECTED).await;
+        for account in ACCOUNTS {
+            if trial.settle(account, mark, &latchkey).await == "reauth_required" {
+                n_given_up += 1;
+                trial.sign_in(account).await;
+            }
+            let held = trial.at_cloud(account).0;
+            trial.book(account).held = Some(held);
+        }
+        let hammers = ACCOUNTS.map(|account| {
+            let trial = trial.clone();
+            tokio::spawn(async move { trial.hammer(account).await })
+        });
+        sleep(LONGEST_LIFE.mul_f64(fastrand::f64())).await;
+        for hammer in &hammers {
+            assert!(!hammer.is_finished(), "a refresh went wrong; {}", latchkey.log());
+            hammer.abort();
+        }
+        let log = latchkey.log();
+        latchkey.kill().await;
+        for phrase in CORRUPTION {
+            assert!(!log.contains(phrase), "round {round}: {log}");
+        }
+        trial.check_spending();
+    }
+    let refreshes = [trial.bench.akuvox.counters(), trial.bench.aqara.counters(), trial.side.counters()];
+    let n_refreshes: u64 = refreshes.iter().map(|it| it.refreshes).sum();
+    println!("{n_refreshes} refreshes, {n_given_up} lost replies that a strict cloud does not repeat");
+    println!("{} lost replies that a cloud with a grace repeated", refreshes[2].grace_answers);
+    if 50 <= n_rounds() {
+        assert!(0 < n_given_up && 0 < refreshes[2].grace_answers, "the kills never met a reply on its way");
+    }
+}
+
+/// Kills Latchkey when the cloud has rotated and has not answered, and starts it again.
+async fn lose_a_reply(trial: &Trial, account: &str) -> (Latchkey, usize) {
+    let latchkey = trial.bench.run().await;
+    for account in ACCOUNTS {
+        trial.sign_in(account).await;
+    }
+    let cloud = if account == "side_door" { &trial.side } else { &trial.bench.akuvox };
+    let refreshes = cloud.counters().refreshes;
+    cloud.inject(Fault::new(FaultKind::Slow).after().lasting(5.0));
+    trial.client.mosquitto_pub(&format!("latchkey/{account}/refresh_tokens"), b"{}", &["-q", "1"]);
+    cloud.wait_for(|it| refreshes < it.refreshes).await;
+    latchkey.kill().await;
+    let mark = trial.client.mark();
+    (trial.bench.run().await, mark)
+}
+
+#[tokio::test]
+async fn a_reply_that_a_kill_lost_is_asked_for_again_where_the_cloud_has_a_grace() {
+    let trial = Trial::new().await;
+    let (latchkey, mark) = lose_a_reply(&trial, "side_door").await;
+    assert_eq!(trial.settle("side_door", mark, &latchkey).await, "ok");
+    assert_eq!((trial.side.counters().grace_answers, trial.side.counters().replays), (1, 0));
+    let reply = trial.client.request("latchkey/side_door/refresh_tokens", b"{}").await;
+    assert_eq!(reply["status"], "ok", "{reply}");
+    trial.check_spending();
+}
+
+#[tokio::test]
+async fn a_reply_that_a_kill_lost_at_a_strict_cloud_is_asked_for_once_and_then_the_user() {
+    let trial = Trial::new().await;
+    let (latchkey, mark) = lose_a_reply(&trial, "front_door").await;
+    assert_eq!(trial.settle("front_door", mark, &latchkey).await, "reauth_required");
+    assert!(latchkey.log().contains("the reply was lost during rotation"), "{}", latchkey.log());
+    assert_eq!(trial.bench.akuvox.counters().replays, 1);
+    let events = trial.client.since(mark).into_iter().filter(|it| it.topic == "latchkey/front_door/event");
+    let events: Vec<String> = events.map(|it| text(&it)).collect();
+    assert!(events.iter().any(|it| it.contains("reauth_required") && it.contains("reply_lost")), "{events:?}");
+
+    trial.sign_in("front_door").await;
+    let state = trial.client.state("front_door", |it| it["condition"] == "ok").await;
+    assert_eq!((&state["last_error"], &state["consecutive_failures"]), (&Value::Null, &json!(0)));
+    assert_eq!(trial.bench.akuvox.counters().replays, 1);
+}
