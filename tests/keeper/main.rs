@@ -2,6 +2,7 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod bench;
 mod clocks;
 mod disk;
