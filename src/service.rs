@@ -71,6 +71,7 @@ impl Service {
             unproven: settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect(),
         };
         let keeper = Keeper::start(settings.accounts.values().map(connect).collect(), grounds)?;
+        let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let announcements = announcements(&settings);
         let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
@@ -80,6 +81,7 @@ impl Service {
             announcer: announcer(&settings, &*store, announcements),
             birth_topic: settings.home_assistant.birth_topic.as_str().to_owned(),
             keeper: keeper.clone(),
+            notices,
             commands: Arc::new(commands),
             link,
             events,

@@ -121,10 +121,11 @@ async fn check_clouds(settings: &Settings, clock: &Clock) -> Vec<Finding> {
             ),
             Some(time) => {
                 let skew = time.duration_since(clock.now()).as_secs();
+                let side = if skew < 0 { "behind" } else { "ahead of" };
                 if WORST_SKEW_SECONDS < skew.abs() {
                     Finding::wrong(
                         &what,
-                        format!("{host} answers, and its clock is {skew} s ahead of ours"),
+                        format!("{host} answers, and its clock is {} s {side} ours", skew.abs()),
                         "Set this machine's clock.",
                     )
                 } else {

@@ -38,6 +38,8 @@ pub struct Bridge {
     pub link: Link,
     pub events: Events,
     pub keeper: Keeper,
+    /// Since the keeper was started, so that no event of its first refreshes is missed.
+    pub notices: Receiver<Notice>,
     pub store: Arc<dyn Store>,
     pub topics: Topics,
     pub commands: Arc<Commands>,
@@ -75,7 +77,6 @@ impl Info {
 impl Bridge {
     /// Runs until `stop`, then says goodbye: what is being answered is answered, `offline` is retained.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut notices = self.keeper.subscribe();
         let mut presence = Presence::default();
         let tasks = TaskTracker::new();
         let mut look_at = self.clock.monotonic() + LOOK_AGAIN;
@@ -93,7 +94,7 @@ impl Bridge {
                     Some(event) => self.handle(event, &mut presence, &tasks),
                     None => break,
                 },
-                notice = notices.recv() => self.notice(notice, &mut presence),
+                notice = self.notices.recv() => self.notice(notice, &mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,
             }
@@ -102,7 +103,7 @@ impl Bridge {
         if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {
             warn!("some commands were not answered in time");
         }
-        self.drain(&mut notices, &mut presence);
+        self.drain(&mut presence);
         let offline = Outgoing::retained(self.topics.bridge_state(), OFFLINE);
         self.link.stop(vec![offline]).await;
         info!("disconnected from the broker");
@@ -189,8 +190,8 @@ impl Bridge {
         }
     }
 
-    fn drain(&mut self, notices: &mut Receiver<Notice>, presence: &mut Presence) {
-        while let Ok(notice) = notices.try_recv() {
+    fn drain(&mut self, presence: &mut Presence) {
+        while let Ok(notice) = self.notices.try_recv() {
             self.notice(Ok(notice), presence);
         }
         self.publish_states(presence);

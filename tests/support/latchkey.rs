@@ -13,6 +13,7 @@ use std::{
 };
 
 use latchkey::{
+    account::Secret,
     clock::Clock,
     demo::clouds::{AkuvoxCloud, AqaraCloud},
     mqtt::{Inbound, Link, LinkEvent, LinkSettings, Outgoing, Qos, Subscription, Will},
@@ -59,6 +60,7 @@ pub struct Client {
     pub link: Link,
     seen: watch::Receiver<Vec<Inbound>>,
     port: u16,
+    user: Option<(&'static str, &'static str)>,
     /// What `latchkey` is called in topics.
     pub base: String,
 }
@@ -265,7 +267,13 @@ fn remember(stream: impl std::io::Read + Send + 'static, log: watch::Sender<Stri
 impl Client {
     /// Connects and subscribes to everything.
     pub async fn connect(port: u16) -> Self {
+        Self::connect_as(port, None).await
+    }
+
+    /// As [`Client::connect`], with a user name and a password.
+    pub async fn connect_as(port: u16, user: Option<(&'static str, &'static str)>) -> Self {
         let settings = LinkSettings {
+            credentials: user.map(|(name, password)| (name.to_owned(), Secret::new(password))),
             client_id: format!("test-{:016x}", fastrand::u64(..)),
             session_expiry: Duration::ZERO,
             subscriptions: vec![Subscription { no_local: false, ..Subscription::new("#", Qos::AtLeastOnce) }],
@@ -285,12 +293,12 @@ impl Client {
                 sender.send_modify(|it| it.push(message));
             }
         });
-        Self { link, seen, port, base: "latchkey".to_owned() }
+        Self { link, seen, port, user, base: "latchkey".to_owned() }
     }
 
     /// What is retained at the broker, by topic.
     pub async fn retained(&self) -> BTreeMap<String, String> {
-        let other = Self::connect(self.port).await;
+        let other = Self::connect_as(self.port, self.user).await;
         other.link.publish(Outgoing::passing("test/marker", "that was all"));
         other.heard(0, "the marker", |it| it.topic == "test/marker").await;
         let seen = other.since(0).into_iter().filter(|it| it.retain && !it.payload.is_empty());
@@ -337,6 +345,7 @@ impl Client {
             .args(["-V", "5", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-t", topic])
             .arg(if payload.is_empty() { "-n" } else { "-s" })
             .args(arguments)
+            .args(self.user.map(|(name, password)| ["-u", name, "-P", password]).iter().flatten())
             .stdin(Stdio::piped())
             .spawn()
             .expect("mosquitto_pub is missing; `./test` installs it");
