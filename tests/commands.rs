@@ -391,6 +391,8 @@ async fn a_scene_is_not_run_after_the_fact() {
         let latchkey = bench.run().await;
         // It was sent after the scenes, and the broker keeps the order.
         client.heard(mark, "the kept command's reply", |it| text(it).contains("\"kept\"")).await;
+        let is_late = |it: &latchkey::mqtt::Inbound| it.topic == "latchkey/home/response/trigger_scene";
+        client.heard_times(if keeps_everything { 2 } else { 0 }, mark, "the late scenes' reply", is_late).await;
         client.round().await;
         let runs: u64 = bench.aqara.counters().scene_runs.values().sum();
         assert_eq!(runs, 1, "a scene was run late; {}", latchkey.log());

@@ -316,11 +316,22 @@ impl Client {
 
     /// Waits for a message that is wanted, the first since `mark`.
     pub async fn heard(&self, mark: usize, what: &str, wanted: impl Fn(&Inbound) -> bool) -> Inbound {
+        self.heard_times(1, mark, what, wanted).await.remove(0)
+    }
+
+    /// Waits until so many messages since `mark` are as wanted.
+    pub async fn heard_times(
+        &self,
+        times: usize,
+        mark: usize,
+        what: &str,
+        wanted: impl Fn(&Inbound) -> bool,
+    ) -> Vec<Inbound> {
         let mut seen = self.seen.clone();
-        let found = seen.wait_for(|it| it[mark..].iter().any(&wanted));
+        let found = seen.wait_for(|it| times <= it[mark..].iter().filter(|it| wanted(it)).count());
         match timeout(PATIENCE, found).await {
-            Ok(seen) => seen.unwrap()[mark..].iter().find(|it| wanted(it)).unwrap().clone(),
-            Err(_) => panic!("{what} did not come; what came: {:#?}", self.told_since(mark)),
+            Ok(seen) => seen.unwrap()[mark..].iter().filter(|it| wanted(it)).cloned().collect(),
+            Err(_) => panic!("{what} did not come {times} times; what came: {:#?}", self.told_since(mark)),
         }
     }
 
