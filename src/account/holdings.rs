@@ -47,9 +47,9 @@ impl Record {
 
     /// Keeps a grant that no slot has room for. Where there are too many, the least useful one goes.
     pub(super) fn set_aside(&mut self, grant: Grant) {
-        let awaited = self.awaited();
+        let expected = self.expected();
         let is_copy = |it: &Grant| it.refresh == grant.refresh && it.access == grant.access;
-        self.set_aside.retain(|it| !is_copy(it) || awaited.contains(&it.generation));
+        self.set_aside.retain(|it| !is_copy(it) || expected.contains(&it.generation));
         self.set_aside.push_back(grant);
         self.drop_spent();
         if self.set_aside.len() <= SET_ASIDE {
@@ -58,7 +58,7 @@ impl Record {
         let has_copy = |grant: &Grant| 1 < self.held().filter(|it| it.refresh == grant.refresh).count();
         let is_refused = |grant: &Grant| !grant.is_spendable();
         let position = |is_useless: &dyn Fn(&Grant) -> bool| {
-            self.set_aside.iter().position(|it| is_useless(it) && !awaited.contains(&it.generation))
+            self.set_aside.iter().position(|it| is_useless(it) && !expected.contains(&it.generation))
         };
         let least_useful =
             position(&has_copy).or_else(|| position(&is_refused)).or_else(|| position(&|_| true)).unwrap_or_default();
@@ -67,15 +67,15 @@ impl Record {
 
     /// What was set aside and is of no use any more goes: it has no refresh token, or its successor was read.
     pub(super) fn drop_spent(&mut self) {
-        let awaited = self.awaited();
+        let expected = self.expected();
         self.set_aside.retain(|it| {
             let is_spent = it.refresh_end == Some(RefreshEnd::Spent);
-            it.refresh.is_some() && (!is_spent || awaited.contains(&it.generation))
+            it.refresh.is_some() && (!is_spent || expected.contains(&it.generation))
         });
     }
 
     /// The generations of which an answer may still come, or be read.
-    fn awaited(&self) -> Vec<u64> {
+    fn expected(&self) -> Vec<u64> {
         let unread = self.unread.iter().chain(&self.older_unread).map(|it| it.generation);
         unread.chain(self.attempt.as_ref().map(|it| it.generation)).collect()
     }

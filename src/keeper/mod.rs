@@ -22,7 +22,7 @@ mod update;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -96,6 +96,8 @@ struct Shared {
     fingerprints: FingerprintKey,
     clock: Clock,
     notices: broadcast::Sender<Notice>,
+    /// Has everything since the start, for whoever subscribes first.
+    first: Mutex<Option<broadcast::Receiver<Notice>>>,
     agenda: Agenda,
     limits: Limits,
     /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
@@ -110,7 +112,7 @@ impl Keeper {
     /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
-        let (notices, _) = broadcast::channel(NOTICES);
+        let (notices, first) = broadcast::channel(NOTICES);
         let configured = accounts.iter().map(|it| it.settings.id.clone()).collect();
         let mut records = load(&*store, &configured, clock.now())?;
         for (id, record) in &mut records {
@@ -130,6 +132,7 @@ impl Keeper {
             fingerprints,
             clock,
             notices,
+            first: Mutex::new(Some(first)),
             agenda: Agenda::default(),
             proposals: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
@@ -170,9 +173,10 @@ impl Keeper {
         self.0.accounts.get(account).map(|it| it.status())
     }
 
-    /// Notices from now on.
+    /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
-        self.0.notices.subscribe()
+        let first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.0.notices.subscribe())
     }
 
     /// Somebody saw a grant of this generation published. If it is newer than ours, our store is an old copy: the tokens
