@@ -14,7 +14,7 @@ use latchkey::{
     account::{AccountId, Code, EventType, Proposal, ProposedTokens, Secret, Status},
     clock::{Clock, Hand},
     config::{self, AccountSettings, Settings},
-    demo::clouds::{AkuvoxCloud, AqaraCloud, Options, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
+    demo::clouds::{AkuvoxCloud, AqaraCloud, Options, Places, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
     keeper::{Account, Command, Event, Grounds, Keeper, Notice, Reply, ReplyData, Ticket},
     store::{CHECKPOINT_EVERY, KeySource, SledStore, Store, StoreSettings},
     vendor::{self, Http, Vendor},
@@ -68,8 +68,8 @@ impl Bench {
         let (clock, hand) = Clock::paused("2029-03-01T10:00:00Z".parse().unwrap());
         let time = || Some((clock.clone(), hand.clone()));
         let address = (Ipv4Addr::LOCALHOST, 0).into();
-        let akuvox = Options { n_accounts: 2, knobs: akuvox, time: time() };
-        let aqara = Options { n_accounts: 2, knobs: aqara, time: time() };
+        let akuvox = Options { n_accounts: 2, knobs: akuvox, time: time(), places: Places::default() };
+        let aqara = Options { n_accounts: 2, knobs: aqara, time: time(), places: Places::default() };
         let akuvox = AkuvoxCloud::start(address, akuvox).await.unwrap();
         let aqara = AqaraCloud::start(address, aqara).await.unwrap();
         Self { clock, hand, akuvox, aqara, folder: tempfile::tempdir().unwrap() }

@@ -190,10 +190,10 @@ async fn discovery_names_a_host_without_scheme_unless_told() {
     let (_, answer) = send(client().get(&url).header("api-version", "6.0")).await;
     assert_eq!((&answer["result"], &answer["err_code"]), (&json!(0), &json!("0")));
     let rest = answer["datas"]["rest_server_https"].as_str().unwrap();
-    assert_eq!(format!("http://{rest}"), cloud.url());
+    assert_eq!(format!("http://{rest}"), cloud.rest_url());
     cloud.turn_knobs(|it| it.rest_server_with_scheme = true);
     let (_, answer) = send(client().get(&url).header("api-version", "6.0")).await;
-    assert_eq!(answer["datas"]["rest_server_https"], cloud.url());
+    assert_eq!(answer["datas"]["rest_server_https"], cloud.rest_url());
     let (_, answer) = send(client().get(&url)).await;
     assert_eq!(answer["result"], -1, "without api-version");
 }
@@ -204,7 +204,7 @@ async fn doors_open_for_the_holder_of_a_live_token_and_every_opening_is_counted(
     let token = cloud.credentials(0).token;
     let mac = devices(0)[0].mac.clone();
     let open = async |query: &str, header: &str, body: String| {
-        let request = client().post(format!("{}/opendoor?token={query}", cloud.url()));
+        let request = client().post(format!("{}/opendoor?token={query}", cloud.rest_url()));
         let request = request.header("x-auth-token", header).header("api-version", "4.3");
         send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await.1
     };
@@ -226,7 +226,7 @@ async fn doors_open_for_the_holder_of_a_live_token_and_every_opening_is_counted(
 async fn the_user_configuration_lists_devices_with_their_oddities() {
     let cloud = AkuvoxCloud::start_default().await.unwrap();
     let token = cloud.credentials(0).token;
-    let request = client().get(format!("{}/userconf?token={token}", cloud.url())).header("api-version", "6.5");
+    let request = client().get(format!("{}/userconf?token={token}", cloud.rest_url())).header("api-version", "6.5");
     let (_, without_header) = send(request.try_clone().unwrap()).await;
     assert_eq!(without_header["message"], "request is invalid");
     let (_, answer) = send(request.header("x-auth-token", &token)).await;

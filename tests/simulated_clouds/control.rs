@@ -8,7 +8,7 @@ use latchkey::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::http::{akuvox_refresh_with, akuvox_takes, aqara_refresh, client, control, send};
+use crate::http::{akuvox_refresh_with, akuvox_takes, aqara, aqara_refresh, client, control, send};
 
 #[tokio::test]
 async fn time_moves_by_http_and_tokens_end() {
@@ -37,6 +37,9 @@ async fn what_is_not_known_is_refused_and_changes_nothing() {
         ("revoke", json!({ "what": "all" })),
         ("revoke", json!({ "what": "grant", "account": 1 })),
         ("seed", json!({ "account": 1 })),
+        ("phone", json!({})),
+        ("phone", json!({ "does": "ring" })),
+        ("phone", json!({ "does": "refresh", "account": 1 })),
     ] {
         let (status, answer) = control(cloud.url(), Method::POST, path, body.clone()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}");
@@ -89,6 +92,30 @@ async fn grants_are_revoked_and_seeded_anew_by_http() {
     assert_eq!(fresh["refresh_token"], cloud.credentials(0).refresh_token);
     assert!(akuvox_takes(&cloud, fresh["token"].as_str().unwrap()).await);
     assert_eq!(cloud.counters().logins, 1);
+}
+
+#[tokio::test]
+async fn the_phone_acts_by_http_and_says_what_it_holds_only_where_it_pushes() {
+    let cloud = AkuvoxCloud::start_default().await.unwrap();
+    let phone = async |does: &str| control(cloud.url(), Method::POST, "phone", json!({ "does": does })).await;
+    assert_eq!(phone("refresh").await, (StatusCode::OK, json!({ "generation": 2 })));
+    assert_eq!(phone("sign_in").await, (StatusCode::OK, json!({ "generation": 1 })));
+    let (_, pushed) = phone("push").await;
+    assert_eq!(pushed["refresh_token"], cloud.credentials(0).refresh_token);
+    cloud.revoke(0, latchkey::demo::clouds::What::Grant);
+    assert_eq!(phone("refresh").await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_codes_that_were_sent_are_read_by_http() {
+    let cloud = AqaraCloud::start_default().await.unwrap();
+    let account = cloud.credentials(0).account;
+    let (_, none) = control(cloud.url(), Method::GET, "sms", json!({})).await;
+    assert_eq!(none, json!({ "messages": [] }));
+    aqara(&cloud, None, "config.auth.getAuthCode", json!({ "account": account, "accountType": 0 })).await;
+    let (_, sent) = control(cloud.url(), Method::GET, "sms", json!({})).await;
+    assert_eq!((&sent["messages"][0]["to"], &sent["messages"][0]["account"]), (&json!(account), &json!(0)));
+    assert_eq!(sent["messages"][0]["code"].as_str(), cloud.newest_code(0).as_deref());
 }
 
 #[tokio::test]
@@ -156,7 +183,10 @@ async fn the_command_starts_what_it_was_told_and_prints_how_to_reach_it() {
     for key in ["token", "refresh_token"] {
         assert_eq!(text("akuvox", key).len(), 32);
     }
-    for key in ["app_id", "key_id", "app_key", "refresh_token", "access_token"] {
+    for key in ["rest_url", "web_url", "codes_url", "phone_number", "dial_code", "login", "password", "auth_token"] {
+        assert!(!text("akuvox", key).is_empty(), "{key}");
+    }
+    for key in ["account", "password", "app_id", "key_id", "app_key", "refresh_token", "access_token"] {
         assert!(!text("aqara", key).is_empty());
     }
     assert!(described["aqara"]["scenes"]["TV PIN entry"].as_str().unwrap().starts_with("AL."));
@@ -169,5 +199,33 @@ async fn the_command_starts_what_it_was_told_and_prints_how_to_reach_it() {
     let only_aqara = CommandLine::try_parse_from(["simulate", "--aqara", "127.0.0.1:0", "--accounts", "3"]).unwrap();
     let described = Simulators::start(&only_aqara.simulate).await.unwrap().describe();
     assert_eq!((described.get("akuvox"), described["aqara"]["accounts"].as_array().unwrap().len()), (None, 3));
-    assert!(CommandLine::try_parse_from(["simulate", "--accounts", "0"]).is_err());
+    for wrong in
+        [&["--accounts", "0"][..], &["--regions", "0"], &["--tls-cert", "a"], &["--akuvox-rest", "127.0.0.1:0"]]
+    {
+        assert!(CommandLine::try_parse_from([&["simulate"], wrong].concat()).is_err(), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_lays_out_ports_regions_and_https() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("cert.pem"), certificate.pem()).unwrap();
+    std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
+    // A port that was free a moment ago.
+    let rest = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let line = ["simulate", "--akuvox", "127.0.0.1:0", "--akuvox-rest", &rest, "--regions", "2"];
+    let tls = ["--tls-cert", &path("cert.pem"), "--tls-key", &path("key.pem")];
+    let start = async |line: &[&str]| Simulators::start(&CommandLine::try_parse_from(line).unwrap().simulate).await;
+    let described = start(&[&line[..], &tls].concat()).await.unwrap().describe();
+    assert_eq!(described["akuvox"]["rest_url"], format!("https://{rest}"));
+    let gate = |region: usize| described["akuvox"]["regions"][region]["gate"].as_str().unwrap();
+    assert_eq!(gate(0), described["akuvox"]["url"]);
+    assert!(gate(1).starts_with("https://") && gate(1) != gate(0));
+
+    let no_key = ["simulate", "--tls-cert", &path("cert.pem"), "--tls-key", &path("none.pem")];
+    let error = start(&no_key).await.err().unwrap();
+    assert!(error.to_string().contains("none.pem"), "{error}");
 }

@@ -121,6 +121,9 @@ async fn busy_and_throttled_speak_as_their_vendor_does() {
         (response.status(), &response.headers()["retry-after"]),
         (StatusCode::TOO_MANY_REQUESTS, &"7".parse().unwrap())
     );
+    cloud.inject(Fault::new(FaultKind::Throttled200));
+    let too_often = json!({ "error_msg": "Requesting too frequently" });
+    assert_eq!(send(akuvox_refresh_with(&cloud, &seeded)).await, (StatusCode::OK, too_often));
     assert!(refreshes_again(&cloud, &seeded).await);
 
     let cloud = AqaraCloud::start_default().await.unwrap();

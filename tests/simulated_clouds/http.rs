@@ -37,8 +37,13 @@ pub(crate) async fn control(url: &str, method: Method, path: &str, body: Value) 
 
 /// `POST /refresh_token` as the app sends it.
 pub(crate) fn akuvox_refresh(cloud: &AkuvoxCloud, token: &str, refresh_token: &str) -> RequestBuilder {
+    akuvox_refresh_at(cloud.url(), token, refresh_token)
+}
+
+/// The same at any gate.
+pub(crate) fn akuvox_refresh_at(gate: &str, token: &str, refresh_token: &str) -> RequestBuilder {
     client()
-        .post(format!("{}/refresh_token", cloud.url()))
+        .post(format!("{gate}/refresh_token"))
         .header("x-auth-token", token)
         .header("api-version", "6.8")
         .header("content-type", "application/json")
@@ -53,7 +58,7 @@ pub(crate) fn akuvox_refresh_with(cloud: &AkuvoxCloud, credentials: &AkuvoxCrede
 
 /// `GET /login_conf`: whether the cloud takes the access token.
 pub(crate) async fn akuvox_takes(cloud: &AkuvoxCloud, token: &str) -> bool {
-    let url = format!("{}/login_conf?token={token}", cloud.url());
+    let url = format!("{}/login_conf?token={token}", cloud.rest_url());
     let (status, answer) = send(client().get(url).header("api-version", "6.5")).await;
     assert_eq!(status, StatusCode::OK);
     if answer["result"] != 0 {
@@ -111,7 +116,12 @@ impl AqaraRequest {
     }
 
     pub(crate) fn build(&self, cloud: &AqaraCloud) -> RequestBuilder {
-        let request = client().post(format!("{}/v3.0/open/api", cloud.url())).body(self.body.clone());
+        self.build_at(cloud.url())
+    }
+
+    /// The same for any address.
+    pub(crate) fn build_at(&self, url: &str) -> RequestBuilder {
+        let request = client().post(format!("{url}/v3.0/open/api")).body(self.body.clone());
         self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod akuvox;
+mod akuvox_logins;
+mod akuvox_web;
+mod aqara_accounts;
 mod aqara_cloud;
 mod control;
 mod faults;
 mod http;
+mod places;

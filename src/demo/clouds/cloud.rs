@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-use tokio::{net::TcpListener, task::JoinHandle};
+use serde::Deserialize;
+use tokio::task::JoinHandle;
 
 use super::{
     counters::Counters,
@@ -16,21 +16,24 @@ use super::{
     fault::{Fault, Faults},
     grants::GrantBook,
     journal::{Journal, LogEntry},
-    listener::{Cut, CuttableListener},
+    listener::{Connection, CuttableListener},
+    messages::{Message, Messages},
+    places::Places,
     simulation::Simulation,
+    state::AccountState,
 };
 use crate::clock::{Clock, Hand};
 
 /// How long a stop waits for connections that are open.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
-/// A simulated cloud on its own listener, stopped when dropped.
+/// A simulated cloud on its own listeners, stopped when dropped.
 ///
 /// What it does by HTTP below `/_sim/` it does by its methods too, so that a test need not ask for it.
 pub struct Cloud<S: Simulation> {
-    engine: Arc<Engine<S>>,
+    pub(super) engine: Arc<Engine<S>>,
     url: String,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
 }
 
 /// How a cloud is started. Most tests want `Options::default()`: one account, strict, a clock of its own.
@@ -40,6 +43,7 @@ pub struct Options<K> {
     pub knobs: K,
     /// A clock to share, with the hand that moves it; none for one of its own that starts at the machine's time and runs.
     pub time: Option<(Clock, Hand)>,
+    pub places: Places,
 }
 
 /// What is revoked.
@@ -52,62 +56,50 @@ pub enum What {
     Grant,
 }
 
-/// How an account stands at the vendor.
-#[derive(Clone, Debug, Serialize)]
-pub struct AccountState {
-    pub account: usize,
-    /// 1 after a login, one more for each refresh since.
-    pub generation: u64,
-    pub access_token: String,
-    pub refresh_token: String,
-    /// RFC 3339 in UTC, by the cloud's clock, like those below.
-    pub issued_at: String,
-    pub access_expires_at: String,
-    /// None where the refresh token has no end.
-    pub refresh_expires_at: Option<String>,
-    /// Whether the grant was revoked.
-    pub revoked: bool,
-    /// Codes that were sent, doors, scenes.
-    pub extras: serde_json::Value,
-}
-
 impl<S: Simulation> Cloud<S> {
-    /// Starts a cloud at `address` (port 0 for a free one) with its accounts signed in.
+    /// Starts a cloud with its accounts signed in. The first part of its first region (the gate at Akuvox) listens at
+    /// `address`, port 0 for a free one; the others where [`Options::places`] says.
     ///
     /// # Errors
-    /// The address cannot be listened at.
+    /// An address cannot be listened at.
     pub async fn start(address: SocketAddr, options: Options<S::Knobs>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?.to_string();
-        let url = format!("http://{address}");
-        let Options { n_accounts, knobs, time } = options;
+        let Options { n_accounts, knobs, time, places } = options;
+        let (addresses, listeners) = places.open(address, S::PARTS).await?;
+        let url = addresses.url(0, S::PARTS[0]);
         let (clock, hand) = time.unwrap_or_else(Clock::running);
 
-        let rules = S::rules(&knobs);
-        let mut grants = GrantBook::default();
-        for account in 0..n_accounts.max(1) {
-            grants.log_in(account, None, clock.now(), &rules);
-        }
+        let n_accounts = n_accounts.max(1);
         let core = Core {
-            simulation: S::new(n_accounts.max(1)),
+            simulation: S::new(n_accounts, addresses.n_regions()),
             knobs,
-            grants,
+            grants: GrantBook::default(),
             faults: Faults::default(),
             journal: Journal::default(),
             counters: Counters::default(),
+            messages: Messages::default(),
         };
-        let engine = Arc::new(Engine::new(core, clock, hand, address));
-
-        let service = engine.clone().router().into_make_service_with_connect_info::<Cut>();
-        let stopped = engine.stop.clone().cancelled_owned();
-        let serving = tokio::spawn(async move {
-            // It only ever returns once it was told to stop.
-            let _ = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stopped).await;
+        let engine = Arc::new(Engine::new(core, clock, hand, addresses));
+        engine.change(|core| {
+            let (now, rules) = (engine.now(core), S::rules(&core.knobs));
+            for account in 0..n_accounts {
+                core.grants.log_in(account, None, now, &rules);
+            }
         });
+
+        let serve = |(entrance, listener)| {
+            let listener = CuttableListener { listener, entrance, tls: places.tls.clone() };
+            let service = engine.clone().router().into_make_service_with_connect_info::<Connection>();
+            let stopped = engine.stop.clone().cancelled_owned();
+            tokio::spawn(async move {
+                // It only ever returns once it was told to stop.
+                let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+            })
+        };
+        let serving = listeners.into_iter().map(serve).collect();
         Ok(Self { engine, url, serving })
     }
 
-    /// Starts a strict cloud with one account on a free loopback port.
+    /// Starts a strict cloud with one account on free loopback ports.
     ///
     /// # Errors
     /// No port is free.
@@ -115,9 +107,21 @@ impl<S: Simulation> Cloud<S> {
         Self::start((Ipv4Addr::LOCALHOST, 0).into(), Options::default()).await
     }
 
-    /// `http://host:port`, without a path.
+    /// `http://host:port`, without a path, of the first part in the first region: the gate at Akuvox.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same of any part, one of [`Simulation::PARTS`].
+    ///
+    /// # Panics
+    /// There is no such region or part.
+    pub fn url_of(&self, region: usize, part: &str) -> String {
+        self.engine.addresses.url(region, part)
+    }
+
+    pub fn n_regions(&self) -> usize {
+        self.engine.addresses.n_regions()
     }
 
     /// What a client of an account is configured with, with the live pair.
@@ -183,11 +187,23 @@ impl<S: Simulation> Cloud<S> {
         self.engine.account(account)
     }
 
+    /// The newest 1,000 codes that were sent to residents, oldest first.
+    pub fn messages(&self) -> Vec<Message> {
+        self.engine.core().messages.read()
+    }
+
+    /// The newest code that was sent to an account's owner.
+    pub fn newest_code(&self, account: usize) -> Option<String> {
+        self.messages().into_iter().rfind(|it| it.account == account).map(|it| it.code)
+    }
+
     /// Stops listening and cuts the calls that have not been answered.
     pub async fn shutdown(mut self) {
         self.engine.stop.cancel();
-        if tokio::time::timeout(STOP_WITHIN, &mut self.serving).await.is_err() {
-            self.serving.abort();
+        for serving in &mut self.serving {
+            if tokio::time::timeout(STOP_WITHIN, &mut *serving).await.is_err() {
+                serving.abort();
+            }
         }
     }
 }
@@ -200,7 +216,7 @@ impl<S: Simulation> Drop for Cloud<S> {
 
 impl<K: Default> Default for Options<K> {
     fn default() -> Self {
-        Self { n_accounts: 1, knobs: K::default(), time: None }
+        Self { n_accounts: 1, knobs: K::default(), time: None, places: Places::default() }
     }
 }
 
@@ -208,8 +224,8 @@ impl<K: Default> Default for Options<K> {
 
 impl<S: Simulation> Engine<S> {
     pub(super) fn sign_in(&self, account: usize) -> S::Credentials {
-        let now = self.clock.now();
         self.change(|core| {
+            let now = self.now(core);
             let rules = S::rules(&core.knobs);
             let pair = core.grants.log_in(account, None, now, &rules);
             core.counters.logins += 1;
@@ -222,21 +238,5 @@ impl<S: Simulation> Engine<S> {
             What::Access => core.grants.revoke_access(account),
             What::Grant => core.grants.revoke_grant(account),
         });
-    }
-
-    pub(super) fn account(&self, account: usize) -> AccountState {
-        let core = self.core();
-        let (pair, revoked) = core.grants.newest(account);
-        AccountState {
-            account,
-            generation: pair.generation,
-            access_token: pair.access_token.clone(),
-            refresh_token: pair.refresh_token.clone(),
-            issued_at: pair.issued_at.to_string(),
-            access_expires_at: pair.access_expires_at.to_string(),
-            refresh_expires_at: pair.refresh_expires_at.map(|it| it.to_string()),
-            revoked,
-            extras: core.simulation.extras(account),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The control API of a simulated cloud, below `/_sim/`. It speaks JSON and refuses what it does not know with a 400.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -18,6 +18,7 @@ use super::{
     cloud::What,
     engine::Engine,
     fault::{Fault, Scope},
+    phone::PhoneAct,
     simulation::Simulation,
 };
 
@@ -47,6 +48,14 @@ struct Revoke {
     account: usize,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Phone {
+    does: PhoneAct,
+    #[serde(default)]
+    account: usize,
+}
+
 pub(super) fn router<S: Simulation>() -> Router<Arc<Engine<S>>> {
     Router::new()
         .route("/", get(describe::<S>))
@@ -54,6 +63,8 @@ pub(super) fn router<S: Simulation>() -> Router<Arc<Engine<S>>> {
         .route("/fault", post(inject::<S>).delete(clear_faults::<S>))
         .route("/revoke", post(revoke::<S>))
         .route("/seed", post(sign_in::<S>))
+        .route("/phone", post(phone::<S>))
+        .route("/sms", get(messages::<S>))
         .route("/knobs", get(knobs::<S>).post(turn_knobs::<S>))
         .route("/log", get(log::<S>))
         .route("/counters", get(counters::<S>))
@@ -66,6 +77,7 @@ pub(super) async fn describe<S: Simulation>(State(engine): State<Arc<Engine<S>>>
         "what": format!("a simulated {} cloud; its tokens open nothing", S::VENDOR),
         "vendor": S::VENDOR,
         "now": engine.clock.now().to_string(),
+        "listeners": listeners(&engine),
         "calls": S::CALLS,
         "control": {
             "POST /_sim/advance": "{\"seconds\": 604800}: lets time pass",
@@ -74,6 +86,9 @@ pub(super) async fn describe<S: Simulation>(State(engine): State<Arc<Engine<S>>>
             "DELETE /_sim/fault": "forgets the faults that have not happened yet",
             "POST /_sim/revoke": "{\"what\": \"access\" | \"grant\", \"account\": 0}",
             "POST /_sim/seed": "{\"account\": 0}: a new login; answers the fresh pair, the old one is dead",
+            "POST /_sim/phone": "{\"does\": \"refresh\" | \"sign_in\" | \"push\", \"account\": 0}: the vendor's app on a phone \
+                                 acts by itself, so that other holders of the pair have a dead one; push answers the new pair",
+            "GET /_sim/sms": "the codes that were sent to residents",
             "GET /_sim/knobs": "the switches",
             "POST /_sim/knobs": "turns those that are named",
             "GET /_sim/log": "the newest 10,000 calls; secrets as the first 8 hex digits of their SHA-256",
@@ -129,6 +144,22 @@ async fn sign_in<S: Simulation>(State(engine): State<Arc<Engine<S>>>, body: Byte
     Ok(Json(json!(engine.sign_in(account))))
 }
 
+async fn phone<S: Simulation>(State(engine): State<Arc<Engine<S>>>, body: Bytes) -> Answer {
+    let Phone { does, account } = parse(&body)?;
+    check_account(&engine, account)?;
+    let held = engine
+        .phone(account, does)
+        .map_err(|_| BadRequest("the phone's own session has ended; let it sign in".to_owned()))?;
+    Ok(Json(match does {
+        PhoneAct::Push => json!(held),
+        PhoneAct::Refresh | PhoneAct::SignIn => json!({ "generation": engine.account(account).generation }),
+    }))
+}
+
+async fn messages<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Value> {
+    Json(json!({ "messages": engine.core().messages.read() }))
+}
+
 async fn knobs<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Value> {
     Json(json!(engine.core().knobs))
 }
@@ -157,6 +188,13 @@ async fn state<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Valu
     let accounts: Vec<_> = (0..n_accounts).map(|account| engine.account(account)).collect();
     let now = engine.clock.now().to_string();
     Json(json!({ "now": now, "accounts": accounts, "faults": engine.core().faults.waiting() }))
+}
+
+/// One object a region, with the address of each part.
+fn listeners<S: Simulation>(engine: &Engine<S>) -> Value {
+    let of_region =
+        |region| S::PARTS.iter().map(|it| (*it, engine.addresses.url(region, it))).collect::<BTreeMap<_, _>>();
+    (0..engine.addresses.n_regions()).map(|region| json!(of_region(region))).collect()
 }
 
 fn check_account<S: Simulation>(engine: &Engine<S>, account: usize) -> Result<(), BadRequest> {

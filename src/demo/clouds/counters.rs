@@ -23,8 +23,14 @@ pub struct Counters {
     pub throttled: u64,
     /// Faults that were acted out.
     pub faults: u64,
-    /// New logins, by the control API or by a code.
+    /// New logins, by the control API, a code or a password.
     pub logins: u64,
+    /// Codes that were sent to residents.
+    pub codes_sent: u64,
+    /// What the vendor's app on a phone did by itself: neither its refreshes nor its logins are counted above.
+    pub phone_acts: u64,
+    /// Calls that count against a quota, by calendar month in UTC, as `2026-11`.
+    pub calls_by_month: BTreeMap<String, u64>,
     /// Runs by scene id.
     pub scene_runs: BTreeMap<String, u64>,
     /// Openings by `<mac>/<relay>`.

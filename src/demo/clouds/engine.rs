@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +24,14 @@ use super::{
     fault::{self, Fault, FaultKind, Faults, Moment},
     grants::GrantBook,
     journal::{Journal, LogEntry, short_hash},
-    listener::Cut,
+    listener::Connection,
+    messages::Messages,
+    places::Addresses,
     simulation::{Answer, Call, Desk, Reply, Request, Simulation},
 };
 use crate::clock::{Clock, Hand};
 
-/// A cloud without its listener.
+/// A cloud without its listeners.
 pub(super) struct Engine<S: Simulation> {
     /// Never held across an await, so it need not be an asynchronous lock.
     core: Mutex<Core<S>>,
@@ -37,8 +39,7 @@ pub(super) struct Engine<S: Simulation> {
     pub(super) clock: Clock,
     pub(super) hand: Hand,
     pub(super) stop: CancellationToken,
-    /// `host:port`.
-    pub(super) address: String,
+    pub(super) addresses: Addresses,
 }
 
 /// All that changes.
@@ -49,6 +50,7 @@ pub(super) struct Core<S: Simulation> {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) counters: Counters,
+    pub(super) messages: Messages,
 }
 
 /// How a call ends for the client.
@@ -61,13 +63,19 @@ enum Ending {
 }
 
 impl<S: Simulation> Engine<S> {
-    pub(super) fn new(core: Core<S>, clock: Clock, hand: Hand, address: String) -> Self {
+    pub(super) fn new(core: Core<S>, clock: Clock, hand: Hand, addresses: Addresses) -> Self {
         let changed = watch::channel(()).0;
-        Self { core: Mutex::new(core), changed, clock, hand, stop: CancellationToken::new(), address }
+        Self { core: Mutex::new(core), changed, clock, hand, stop: CancellationToken::new(), addresses }
     }
 
     pub(super) fn core(&self) -> MutexGuard<'_, Core<S>> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the vendor believes the time to be.
+    pub(super) fn now(&self, core: &Core<S>) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(S::clock_error(&core.knobs)).unwrap_or(now)
     }
 
     /// Changes something and wakes those who wait for it.
@@ -103,16 +111,18 @@ impl<S: Simulation> Engine<S> {
 /// A call in a task of its own: a vendor carries out what it has read, even if the client hangs up meanwhile.
 async fn serve<S: Simulation>(
     State(engine): State<Arc<Engine<S>>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    ConnectInfo(Connection { cut, entrance }): ConnectInfo<Connection>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let query = Query::<HashMap<String, String>>::try_from_uri(&uri).map(|it| it.0).unwrap_or_default();
-    let request = Request { method, path: uri.path().to_owned(), query, headers, body };
-    let (stop, clock) = (engine.stop.clone(), engine.clock.clone());
-    let handled = tokio::spawn(async move { engine.handle(&request).await });
+    let raw_query = uri.query().unwrap_or_default().to_owned();
+    let request = Request { entrance, method, path: uri.path().to_owned(), query, raw_query, headers, body };
+    let stop = engine.stop.clone();
+    let handling = engine.clone();
+    let handled = tokio::spawn(async move { handling.handle(&request).await });
     let ending = tokio::select! {
         ending = handled => ending.unwrap_or(Ending::Cut),
         () = stop.cancelled() => Ending::Cut,
@@ -136,15 +146,10 @@ async fn serve<S: Simulation>(
             StatusCode::OK.into_response()
         }
     };
-    if let Some(date) = http_date(clock.now()) {
-        response.headers_mut().insert(header::DATE, date);
-    }
+    // By this, clients find out how far their own clock is off.
+    let date = engine.now(&engine.core()).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    response.headers_mut().extend(HeaderValue::from_str(&date).ok().map(|it| (header::DATE, it)));
     response
-}
-
-/// The cloud's time as a `Date` header has it.
-fn http_date(time: Timestamp) -> Option<HeaderValue> {
-    DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?.try_into().ok()
 }
 
 // === impl Engine ===
@@ -171,7 +176,7 @@ impl<S: Simulation> Engine<S> {
             None => {}
         }
 
-        let (reply, after) = self.change(|core| {
+        let (reply, is_withheld, after) = self.change(|core| {
             let answer = self.carry_out(core, request, keeps_refresh_token);
             let after = if answer.is_success { core.faults.take(Moment::After, &call) } else { None };
             let outcome = match &after {
@@ -180,8 +185,11 @@ impl<S: Simulation> Engine<S> {
             };
             core.counters.faults += u64::from(after.is_some());
             self.log(core, request, &call, &outcome, Some(&answer));
-            (answer.reply, after)
+            (answer.reply, answer.is_withheld, after)
         });
+        if is_withheld {
+            return Ending::Never;
+        }
         let Some(fault) = after else { return Ending::Reply(reply) };
         if fault.kind == FaultKind::Slow {
             pause(&fault).await;
@@ -190,15 +198,20 @@ impl<S: Simulation> Engine<S> {
     }
 
     fn carry_out(&self, core: &mut Core<S>, request: &Request, keeps_refresh_token: bool) -> Answer {
-        let Core { simulation, knobs, grants, counters, .. } = core;
+        let now = self.now(core);
+        let Core { simulation, knobs, grants, counters, messages, .. } = core;
         let mut desk = Desk {
             knobs,
             rules: S::rules(knobs),
             grants,
             counters,
-            now: self.clock.now(),
+            messages,
+            now,
             monotonic: self.clock.monotonic(),
-            address: request.header("host").unwrap_or(&self.address),
+            region: request.entrance.region,
+            n_regions: self.addresses.n_regions(),
+            addresses: &self.addresses,
+            reached_by: request.header("host"),
             keeps_refresh_token,
         };
         let answer = simulation.answer(&mut desk, request);
@@ -209,9 +222,12 @@ impl<S: Simulation> Engine<S> {
     /// Without an answer where a fault came before one.
     fn log(&self, core: &mut Core<S>, request: &Request, call: &Call, outcome: &str, answer: Option<&Answer>) {
         let hash = |(role, secret): &(&'static str, String)| (*role, short_hash(secret));
+        let at = self.now(core).to_string();
         core.journal.write(LogEntry {
             number: 0,
-            at: self.clock.now().to_string(),
+            at,
+            region: request.entrance.region,
+            part: request.entrance.part,
             method: request.method.to_string(),
             path: request.path.clone(),
             call: call.name.clone(),
@@ -237,6 +253,7 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         ),
         (FaultKind::Hang, _) => Ending::Never,
         (FaultKind::Throttled429, _) => Ending::Reply(Reply { retry_after: fault.retry_after, ..S::throttled() }),
+        (FaultKind::Throttled200, _) => Ending::Reply(Reply { status: 200, ..S::throttled() }),
         (FaultKind::VendorBusy, _) => Ending::Reply(S::busy(fault.code)),
         (FaultKind::ReplyLostAfterRotation | FaultKind::ResetBefore, _) | (_, None) => Ending::Cut,
         (FaultKind::TruncatedJson, Some(reply)) => {

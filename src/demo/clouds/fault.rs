@@ -57,6 +57,9 @@ pub enum FaultKind {
     /// The vendor's 'too many requests', as HTTP 429.
     #[serde(rename = "throttled_429")]
     Throttled429,
+    /// The vendor's 'too many requests', as HTTP 200.
+    #[serde(rename = "throttled_200")]
+    Throttled200,
     /// The vendor's own 'busy' or 'service error', or the failure that `code` names.
     VendorBusy,
     /// A refresh that brings a new access token only; the refresh token stays in force.
@@ -109,6 +112,7 @@ impl Fault {
             | FaultKind::Slow
             | FaultKind::Hang
             | FaultKind::Throttled429
+            | FaultKind::Throttled200
             | FaultKind::VendorBusy => {
                 if self.after {
                     Moment::After

@@ -1,6 +1,9 @@
 //! The rotation of refresh tokens, which both vendors share: single use, expiry, revocation, grace.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -30,6 +33,15 @@ pub enum RefreshLife {
     FromIssue(Duration),
     /// This long after the end of its access token.
     BeyondAccess(Duration),
+}
+
+/// Whose login of an account it is. The two live side by side (protocol/akuvox.md §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seat {
+    /// Who was signed in from the start, with the app on a phone.
+    Owner,
+    /// A family member with a password of their own, who signs in later or never.
+    Family,
 }
 
 /// Both tokens of one generation.
@@ -78,8 +90,8 @@ pub enum AccessRefusal {
 #[derive(Default)]
 pub struct GrantBook {
     logins: Vec<Login>,
-    /// The newest login of each account.
-    newest: Vec<usize>,
+    /// The newest login of each seat.
+    newest: BTreeMap<(usize, Seat), usize>,
     access_tokens: HashMap<String, AccessToken>,
     refresh_tokens: HashMap<String, RefreshToken>,
 }
@@ -113,9 +125,21 @@ struct Spent {
 }
 
 impl GrantBook {
-    /// Signs `account` in. Accounts count from 0, and a new one is the next number.
+    /// Signs the owner of `account` in. Accounts count from 0, and a new one is the next number.
     pub fn log_in(
         &mut self,
+        account: usize,
+        access_life: Option<Duration>,
+        now: Timestamp,
+        rules: &RotationRules,
+    ) -> Pair {
+        self.log_in_to(Seat::Owner, account, access_life, now, rules)
+    }
+
+    /// Signs somebody in, which may end the login before on the same seat, and no other.
+    pub fn log_in_to(
+        &mut self,
+        seat: Seat,
         account: usize,
         access_life: Option<Duration>,
         now: Timestamp,
@@ -124,13 +148,9 @@ impl GrantBook {
         let login = self.logins.len();
         let pair = new_pair(0, access_life, now, rules);
         self.logins.push(Login { account, pair: pair.clone(), is_revoked: false, access_life });
-        if let Some(newest) = self.newest.get_mut(account) {
-            let before = std::mem::replace(newest, login);
-            if rules.login_ends_the_one_before {
-                self.logins[before].is_revoked = true;
-            }
-        } else {
-            self.newest.push(login);
+        let before = self.newest.insert((account, seat), login);
+        if let Some(before) = before.filter(|_| rules.login_ends_the_one_before) {
+            self.logins[before].is_revoked = true;
         }
         self.enter(login, &pair);
         pair
@@ -210,27 +230,57 @@ impl GrantBook {
         Ok(login.account)
     }
 
-    /// Ends the access token of an account's newest login, and nothing else.
+    /// The account that a refresh token was issued to, alive or not.
+    pub fn holder(&self, refresh_token: &str) -> Option<usize> {
+        self.refresh_tokens.get(refresh_token).map(|it| self.logins[it.login].account)
+    }
+
+    /// The newest pair of the login that an access token, alive or not, belongs to.
+    pub fn session(&self, access_token: &str) -> Option<&Pair> {
+        self.access_tokens.get(access_token).map(|it| &self.logins[it.login].pair)
+    }
+
+    /// Ends the access tokens of an account's newest logins, and nothing else.
     pub fn revoke_access(&mut self, account: usize) {
-        let token = &self.logins[self.newest[account]].pair.access_token;
-        if let Some(access) = self.access_tokens.get_mut(token) {
-            access.is_revoked = true;
+        for seat in [Seat::Owner, Seat::Family] {
+            let login = self.newest.get(&(account, seat)).map(|it| &self.logins[*it]);
+            let access = login.and_then(|it| self.access_tokens.get_mut(&it.pair.access_token));
+            if let Some(access) = access {
+                access.is_revoked = true;
+            }
         }
     }
 
-    /// Ends both tokens of an account's newest login.
+    /// Ends both tokens of an account's newest logins.
     pub fn revoke_grant(&mut self, account: usize) {
-        self.logins[self.newest[account]].is_revoked = true;
+        for seat in [Seat::Owner, Seat::Family] {
+            self.end(account, seat);
+        }
     }
 
-    /// The newest pair of an account, and whether it was revoked.
+    /// Ends the newest login of one seat, if there is one.
+    pub fn end(&mut self, account: usize, seat: Seat) {
+        if let Some(login) = self.newest.get(&(account, seat)) {
+            self.logins[*login].is_revoked = true;
+        }
+    }
+
+    /// The newest pair of an account's owner, and whether it was revoked.
+    ///
+    /// # Panics
+    /// There is no such account.
     pub fn newest(&self, account: usize) -> (&Pair, bool) {
-        let login = &self.logins[self.newest[account]];
-        (&login.pair, login.is_revoked)
+        self.newest_of(account, Seat::Owner).expect("owners are signed in from the start")
+    }
+
+    /// The newest pair of one seat, and whether it was revoked; none if nobody ever signed in there.
+    pub fn newest_of(&self, account: usize, seat: Seat) -> Option<(&Pair, bool)> {
+        let login = &self.logins[*self.newest.get(&(account, seat))?];
+        Some((&login.pair, login.is_revoked))
     }
 
     pub fn n_accounts(&self) -> usize {
-        self.newest.len()
+        self.newest.keys().filter(|it| it.1 == Seat::Owner).count()
     }
 
     fn is_access_ended(&self, login: usize, now: Timestamp) -> bool {

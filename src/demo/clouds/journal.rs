@@ -14,6 +14,9 @@ pub struct LogEntry {
     pub number: u64,
     /// The cloud's own time, RFC 3339 in UTC.
     pub at: String,
+    pub region: usize,
+    /// The listener that it came by (`gate`, `rest`, …); none where one does for all.
+    pub part: Option<&'static str>,
     pub method: String,
     /// Without its query, which may bear a token.
     pub path: String,

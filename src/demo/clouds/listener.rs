@@ -14,8 +14,20 @@ use axum::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
 };
+
+use super::{
+    places::Entrance,
+    tls::{Tls, Wire},
+};
+
+/// What a request knows of the connection that it came by.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) cut: Cut,
+    pub(super) entrance: Entrance,
+}
 
 /// Cuts the connection that a request came by.
 #[derive(Clone, Default)]
@@ -68,42 +80,52 @@ impl Cut {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
+impl Connected<IncomingStream<'_, CuttableListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        stream.io().cut.clone()
+        let CuttableStream { cut, entrance, .. } = stream.io();
+        Self { cut: cut.clone(), entrance: *entrance }
     }
 }
 
-/// A TCP listener whose connections carry a [`Cut`].
-pub(super) struct CuttableListener(pub(super) TcpListener);
+/// A TCP listener whose connections carry a [`Cut`], with TLS or without.
+pub(super) struct CuttableListener {
+    pub(super) listener: TcpListener,
+    pub(super) entrance: Entrance,
+    pub(super) tls: Option<Tls>,
+}
 
 impl Listener for CuttableListener {
     type Io = CuttableStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
+        let (stream, address) = Listener::accept(&mut self.listener).await;
         // Without it, an answer in two writes waits 40 ms for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        (CuttableStream { stream, cut: Cut::default() }, address)
+        let wire = match &self.tls {
+            None => Wire::Plain(stream),
+            Some(tls) => tls.greet(stream),
+        };
+        (CuttableStream { wire, cut: Cut::default(), entrance: self.entrance }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
-/// A TCP connection that ends where its [`Cut`] says.
+/// A connection that ends where its [`Cut`] says.
 ///
 /// It leaves vectored writes at their default, so that the head and a small body arrive in one buffer.
 pub(super) struct CuttableStream {
-    stream: TcpStream,
+    wire: Wire,
     cut: Cut,
+    entrance: Entrance,
 }
 
 impl AsyncRead for CuttableStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        Pin::new(&mut self.wire).poll_read(cx, buffer)
     }
 }
 
@@ -112,7 +134,7 @@ impl AsyncWrite for CuttableStream {
         let Some(allowance) = self.cut.allowance(buffer) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         };
-        let written = Pin::new(&mut self.stream).poll_write(cx, &buffer[..allowance]);
+        let written = Pin::new(&mut self.wire).poll_write(cx, &buffer[..allowance]);
         if let Poll::Ready(Ok(n_bytes)) = written {
             self.cut.wrote(n_bytes);
         }
@@ -120,10 +142,10 @@ impl AsyncWrite for CuttableStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.wire).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 }

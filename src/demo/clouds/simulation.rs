@@ -4,20 +4,25 @@ use std::{collections::HashMap, time::Duration};
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, Method},
+    extract::Query,
+    http::{HeaderMap, Method, Uri},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     counters::Counters,
     grants::{GrantBook, Pair, RotationRules},
+    messages::Messages,
+    places::{Addresses, Entrance},
 };
 
 /// How one vendor behaves. Everything around it (listener, faults, log, control API) is shared.
 pub trait Simulation: Send + Sized + 'static {
     /// The vendor's name, as accounts are configured with.
     const VENDOR: &'static str;
+    /// The parts that listen apart, at least one; the first is the one that clients are configured with.
+    const PARTS: &'static [&'static str];
     /// The names that a fault's `on` may bear, beside `refresh`, `action` and `any`.
     const CALLS: &'static [&'static str];
     /// The switches for what is not known about the vendor.
@@ -25,9 +30,13 @@ pub trait Simulation: Send + Sized + 'static {
     /// What a client of one account needs to be configured with.
     type Credentials: Serialize;
 
-    fn new(n_accounts: usize) -> Self;
+    /// Account `n` lives in region `n % n_regions`.
+    fn new(n_accounts: usize, n_regions: usize) -> Self;
 
     fn rules(knobs: &Self::Knobs) -> RotationRules;
+
+    /// How far the vendor's clock is ahead of the right time.
+    fn clock_error(knobs: &Self::Knobs) -> SignedDuration;
 
     /// What kind of call this is, before it is carried out.
     fn classify(request: &Request) -> Call;
@@ -49,9 +58,12 @@ pub trait Simulation: Send + Sized + 'static {
 
 /// A call that arrived.
 pub struct Request {
+    pub entrance: Entrance,
     pub method: Method,
     pub path: String,
     pub query: HashMap<String, String>,
+    /// The query as it was sent, without the question mark.
+    pub raw_query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
@@ -72,11 +84,16 @@ pub struct Desk<'a, K> {
     pub rules: RotationRules,
     pub grants: &'a mut GrantBook,
     pub counters: &'a mut Counters,
+    pub messages: &'a mut Messages,
     pub now: Timestamp,
     /// Time since the cloud's clock was made; never goes back.
     pub monotonic: Duration,
-    /// Where the cloud listens, as `host:port`.
-    pub address: &'a str,
+    /// The region whose listener the call came by.
+    pub region: usize,
+    pub n_regions: usize,
+    pub(super) addresses: &'a Addresses,
+    /// The call's `Host`.
+    pub(super) reached_by: Option<&'a str>,
     /// An injected fault: this refresh brings an access token only.
     pub keeps_refresh_token: bool,
 }
@@ -91,6 +108,8 @@ pub struct Answer {
     /// Secrets that the call bore, by role. The log hashes them.
     pub secrets: Vec<(&'static str, String)>,
     pub action: Option<String>,
+    /// Whether it never reaches the client.
+    pub is_withheld: bool,
 }
 
 /// A JSON answer.
@@ -102,10 +121,35 @@ pub struct Reply {
     pub body: String,
 }
 
+impl<K> Desk<'_, K> {
+    /// Where a part of the same region listens, as `host:port`.
+    pub fn address_of(&self, part: &str) -> String {
+        self.addresses.beside(self.reached_by, self.region, part)
+    }
+
+    /// Whether the account lives in the region whose listener the call came by.
+    pub fn is_at_home(&self, account: usize) -> bool {
+        account % self.n_regions == self.region
+    }
+}
+
 impl Request {
+    /// Whether the listener that it came by serves this part.
+    pub fn is_at(&self, part: &str) -> bool {
+        self.entrance.part.is_none_or(|it| it == part)
+    }
+
     /// A header's value, if it is there and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as a form, which has the grammar of a query.
+    pub fn form(&self) -> HashMap<String, String> {
+        let Ok(uri) = format!("/?{}", String::from_utf8_lossy(&self.body)).parse::<Uri>() else {
+            return HashMap::new();
+        };
+        Query::try_from_uri(&uri).map(|it| it.0).unwrap_or_default()
     }
 
     /// Whether the body is declared as this media type, whatever its parameters.
@@ -128,12 +172,12 @@ impl Reply {
 
 impl Answer {
     pub fn success(reply: Reply, account: Option<usize>) -> Self {
-        Self { reply, outcome: "ok".to_owned(), is_success: true, account, secrets: Vec::new(), action: None }
+        Self { is_success: true, account, ..Self::refusal(reply, "ok") }
     }
 
     pub fn refusal(reply: Reply, outcome: impl Into<String>) -> Self {
         let outcome = outcome.into();
-        Self { reply, outcome, is_success: false, account: None, secrets: Vec::new(), action: None }
+        Self { reply, outcome, is_success: false, account: None, secrets: Vec::new(), action: None, is_withheld: false }
     }
 
     /// Notes a secret that the call bore.

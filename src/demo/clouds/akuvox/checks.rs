@@ -14,6 +14,20 @@ pub(super) enum Refusal {
     Malformed(Malformed),
     /// The access token opens nothing; for the log.
     Token(&'static str),
+    /// The SMS code does not sign in; for the log.
+    SmsCode(&'static str),
+    WrongRegion,
+}
+
+impl Refusal {
+    /// For the log.
+    pub(super) fn outcome(&self) -> &str {
+        match self {
+            Self::Malformed(Malformed(outcome)) => outcome,
+            Self::Token(outcome) | Self::SmsCode(outcome) => outcome,
+            Self::WrongRegion => "the account lives in another region",
+        }
+    }
 }
 
 impl From<Malformed> for Refusal {
@@ -22,13 +36,20 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// The `api-version` that belongs to the call, and the app's user agent where it is required.
-pub(super) fn app_headers(knobs: &AkuvoxKnobs, request: &Request, api_version: &str) -> Result<(), Malformed> {
+/// An `api-version` that was seen with the call, and the app's user agent where it is required.
+pub(super) fn app_headers(knobs: &AkuvoxKnobs, request: &Request, versions: &[&str]) -> Result<(), Malformed> {
     match request.header("api-version") {
         None => return Err(Malformed("no api-version header".to_owned())),
-        Some(it) if it != api_version => return Err(Malformed(format!("api-version {it:?} instead of {api_version}"))),
+        Some(it) if !versions.contains(&it) => {
+            return Err(Malformed(format!("api-version {it:?} instead of {}", versions.join(" or "))));
+        }
         Some(_) => {}
     }
+    user_agent(knobs, request)
+}
+
+/// The app's user agent where it is required.
+pub(super) fn user_agent(knobs: &AkuvoxKnobs, request: &Request) -> Result<(), Malformed> {
     if knobs.require_vbell && !request.header("user-agent").is_some_and(|it| it.starts_with("VBell/")) {
         return Err(Malformed("no VBell user agent".to_owned()));
     }
@@ -52,11 +73,23 @@ pub(super) fn token(desk: &Desk<'_, AkuvoxKnobs>, request: &Request, in_header_t
         Some(it) if it != in_query => return Err(Refusal::Token("token in query and header differ")),
         _ => {}
     }
-    desk.grants.check_access(in_query, desk.now, &desk.rules).map_err(|refused| {
+    alive(desk, in_query)
+}
+
+/// The account that an access token opens, here in its own region.
+pub(super) fn alive(desk: &Desk<'_, AkuvoxKnobs>, token: &str) -> Result<usize, Refusal> {
+    let checked = desk.grants.check_access(token, desk.now, &desk.rules);
+    let account = checked.map_err(|refused| {
         Refusal::Token(match refused {
             AccessRefusal::Unknown => "unknown access token",
             AccessRefusal::Expired => "access token expired",
             AccessRefusal::Ended => "access token superseded or revoked",
         })
-    })
+    })?;
+    at_home(desk, account)
+}
+
+/// Other regions do not know the account.
+pub(super) fn at_home(desk: &Desk<'_, AkuvoxKnobs>, account: usize) -> Result<usize, Refusal> {
+    if desk.is_at_home(account) { Ok(account) } else { Err(Refusal::WrongRegion) }
 }

@@ -2,6 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::AkuvoxKnobs;
+
+/// In every answer of `/userconf`, and to be found nowhere else.
+pub const SIP_PASSWORD: &str = "simulated-sip-password";
+
+/// Likewise, of every device.
+pub const RTSP_PASSWORD: &str = "simulated-rtsp-password";
+
 /// A relay that opens something.
 pub struct Relay {
     pub id: &'static str,
@@ -32,15 +40,16 @@ pub fn devices(account: usize) -> Vec<Device> {
 }
 
 /// What `/userconf` answers (protocol/akuvox.md §3.6), the credentials in it included, since clients have to cope.
-pub(super) fn user_configuration(account: usize) -> Value {
-    let devices: Vec<_> = devices(account).iter().enumerate().map(|(number, it)| device(account, number, it)).collect();
+pub(super) fn user_configuration(knobs: &AkuvoxKnobs, account: usize) -> Value {
+    let devices = devices(account);
+    let devices = devices.iter().enumerate().map(|(number, it)| device(knobs, account, number, it)).collect::<Value>();
     json!({
         "app_conf": {
             "project_name": "Simulated house",
             "display_name": format!("Resident {account}"),
             "uid": format!("{:09}", 100_000_000 + account),
             "sip": format!("60{account:08}"),
-            "sip_passwd": "simulated-sip-password",
+            "sip_passwd": SIP_PASSWORD,
             "sip_server": "127.0.0.1:5060",
             "role": "20",
             "account_expire": "0",
@@ -52,7 +61,7 @@ pub(super) fn user_configuration(account: usize) -> Value {
     })
 }
 
-fn device(account: usize, number: usize, device: &Device) -> Value {
+fn device(knobs: &AkuvoxKnobs, account: usize, number: usize, device: &Device) -> Value {
     let mut shown = json!({
         "mac": device.mac,
         "location": device.location,
@@ -60,15 +69,19 @@ fn device(account: usize, number: usize, device: &Device) -> Value {
         "sip": format!("61{account:06}{number:02}"),
         "dev_type": "1",
         "firmware": "320.30.0.0",
-        "rtsp_pwd": "simulated-rtsp-password",
+        "rtsp_pwd": RTSP_PASSWORD,
         "rtsp_nonce": "",
         "is_public": "0",
         "dtmf": "#",
     });
     if !device.relays.is_empty() {
+        let relay_id = |it: &Relay| match it.id.parse::<u64>() {
+            Ok(number) if knobs.relay_ids_as_numbers => json!(number),
+            _ => json!(it.id),
+        };
         let relays = device.relays.iter().map(|it| {
             json!({
-                "relay_id": it.id,
+                "relay_id": relay_id(it),
                 "door_name": it.door_name,
                 "dtmf": "#",
                 "enable": "1",

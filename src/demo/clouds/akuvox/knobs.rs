@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::shapes::{AccountType, DateFormat, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer};
 use crate::demo::clouds::grants::{RefreshLife, RotationRules};
 
 /// Strict by default, and otherwise as protocol/akuvox.md documents it.
@@ -35,38 +36,37 @@ pub struct AkuvoxKnobs {
     /// Whether `rest_server_https` is answered as `http://host:port`. The real cloud answers `host:port`, before which
     /// clients put `https://`; this listener speaks plain HTTP, which a client can only learn from the gate's own URL.
     pub rest_server_with_scheme: bool,
-}
-
-/// The shape of what `/refresh_token` answers (protocol/akuvox.md §2 and §3.11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefreshAnswer {
-    /// `datas`, `err_code` and `message`, and no `result`.
-    Documented,
-    /// The same and `"result": 0`.
-    WithResult,
-    /// `err_code` as a number.
-    IntErrCode,
-    /// The pair below `data`.
-    UnderData,
-    /// The pair below `result`.
-    UnderResult,
-    /// No `refresh_token`: the old one stays in force.
-    MissingRefreshToken,
-}
-
-/// What `/refresh_token` answers as `token_valid`, whatever the real lifetime is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenValid {
-    /// The seconds as text, as documented.
-    Text,
-    Number,
-    /// `"0"`.
-    Zero,
-    Missing,
-    /// More seconds than there are in the calendar.
-    Absurd,
+    /// How far the vendor's clock is ahead of the right time; behind it if negative.
+    pub clock_ahead_seconds: i64,
+    /// What another region says of an account and its tokens. The real words are not known.
+    pub wrong_region_message: String,
+    /// Whether the gate sends SMS codes too, as one client expects.
+    pub gate_sends_codes: bool,
+    pub sms_code_lifetime_seconds: u64,
+    /// The shortest time between two codes for one phone.
+    pub sms_interval_seconds: u64,
+    /// Whether `sms_login` and `login` answer a refresh token.
+    pub logins_bring_refresh_token: bool,
+    /// Whether the digits of a family member's login are shifted like its letters.
+    pub login_shifts_digits: bool,
+    /// Whether `login` refuses `%40` where clients send a bare `@`.
+    pub login_refuses_encoded_at: bool,
+    /// `err_code` of a refused `login`. The real one is not known.
+    pub login_refusal_code: String,
+    /// Whether a family member's login ends the owner's session, which otherwise lives on beside it.
+    pub family_login_ends_owners: bool,
+    pub servers_list_tokens: ServersListTokens,
+    /// Whether `servers_list` answers `result` by version 6.8 too.
+    pub servers_list_always_has_result: bool,
+    /// Whether `/userconf` shows relay ids as numbers.
+    pub relay_ids_as_numbers: bool,
+    pub account_type: AccountType,
+    pub wrong_type_answer: WrongTypeAnswer,
+    pub date_format: DateFormat,
+    /// The shortest time between two looks at the door log.
+    pub door_log_interval_seconds: u64,
+    /// The HTTP status of 'Requesting too frequently'.
+    pub door_log_throttled_status: u16,
 }
 
 impl Default for AkuvoxKnobs {
@@ -85,6 +85,24 @@ impl Default for AkuvoxKnobs {
             refusal_message: "refresh token invalid".to_owned(),
             require_vbell: false,
             rest_server_with_scheme: false,
+            clock_ahead_seconds: 0,
+            wrong_region_message: "token invalid".to_owned(),
+            gate_sends_codes: false,
+            sms_code_lifetime_seconds: 600,
+            sms_interval_seconds: 60,
+            logins_bring_refresh_token: true,
+            login_shifts_digits: true,
+            login_refuses_encoded_at: true,
+            login_refusal_code: "-1".to_owned(),
+            family_login_ends_owners: false,
+            servers_list_tokens: ServersListTokens::SameToken,
+            servers_list_always_has_result: false,
+            relay_ids_as_numbers: false,
+            account_type: AccountType::Community,
+            wrong_type_answer: WrongTypeAnswer::Empty,
+            date_format: DateFormat::DayFirst,
+            door_log_interval_seconds: 15,
+            door_log_throttled_status: 429,
         }
     }
 }

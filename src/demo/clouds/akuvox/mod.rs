@@ -1,29 +1,54 @@
-//! A simulated Akuvox SmartPlus cloud: the gate and the REST host on one listener (protocol/akuvox.md §1 to §4).
+//! A simulated Akuvox SmartPlus cloud (protocol/akuvox.md): the gate, the REST host and the web host, on listeners of
+//! their own.
 //!
-//! Calls: `GET /rest_server`, `POST /refresh_token`, `GET /login_conf`, `GET|POST /userconf`, `POST /opendoor`.
-//! `/rest_server` names this same listener, as `host:port` without a scheme; a client that reached the gate by `http://`
-//! takes `http://` for it too, or [`AkuvoxKnobs::rest_server_with_scheme`] is turned on.
+//! - gate: `GET /rest_server`, `POST /refresh_token`, `GET /sms_login`, `GET /login`, `POST|GET /servers_list`.
+//! - rest: `POST /send_mobile_checkcode`, `GET /login_conf`, `GET|POST /userconf`, `POST /opendoor`.
+//! - web: `GET /web-server/v3/app/{community|single}/tempKey/getPersonalTempKeyList` and `…/log/getDoorLog`.
+//!
+//! `/rest_server` names the REST host as `host:port` without a scheme. Without TLS, a client that reached the gate by
+//! `http://` takes `http://` for it too, or [`AkuvoxKnobs::rest_server_with_scheme`] is turned on.
 
 mod checks;
+mod envelope;
+mod family;
 mod home;
 mod knobs;
 mod refresh;
+mod resident;
 mod rest;
+mod servers;
+mod shapes;
+mod sms;
+mod tokens;
+mod web;
+
+use std::iter;
 
 use axum::http::Method;
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use home::{Device, Relay, devices};
-pub use knobs::{AkuvoxKnobs, RefreshAnswer, TokenValid};
+pub use home::{Device, RTSP_PASSWORD, Relay, SIP_PASSWORD, devices};
+pub use knobs::AkuvoxKnobs;
+pub use resident::{Resident, resident, veil_login, veil_password, veil_phone};
+pub use shapes::{AccountType, DateFormat, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer};
 
 use super::{
+    cloud::Cloud,
     grants::{Pair, RotationRules},
     simulation::{Answer, Call, Desk, Reply, Request, Simulation},
 };
+use sms::SmsCode;
+use web::DoorLog;
 
 /// The behaviour behind [`AkuvoxCloud`](super::AkuvoxCloud).
-pub struct Akuvox;
+pub struct Akuvox {
+    /// The newest code of each account.
+    codes: Vec<Option<SmsCode>>,
+    /// One for each account.
+    logs: Vec<DoorLog>,
+}
 
 /// What a client of one account is configured with.
 #[derive(Clone, Serialize)]
@@ -34,39 +59,80 @@ pub struct AkuvoxCredentials {
     pub auth_token: String,
     /// The live token's end, RFC 3339 in UTC, by the cloud's clock.
     pub expires_at: String,
+    /// The owner's, without the dial code.
+    pub phone_number: String,
+    pub dial_code: String,
+    /// The family member's.
+    pub login: String,
+    pub password: String,
+}
+
+impl Cloud<Akuvox> {
+    /// The REST host of the first region.
+    pub fn rest_url(&self) -> String {
+        self.url_of(0, "rest")
+    }
+
+    /// The web host of the first region.
+    pub fn web_url(&self) -> String {
+        self.url_of(0, "web")
+    }
 }
 
 impl Simulation for Akuvox {
     const VENDOR: &'static str = "akuvox";
-    const CALLS: &'static [&'static str] = &["rest_server", "refresh_token", "login_conf", "userconf", "opendoor"];
+    const PARTS: &'static [&'static str] = &["gate", "rest", "web"];
+    const CALLS: &'static [&'static str] = &[
+        "rest_server",
+        "refresh_token",
+        "sms_login",
+        "login",
+        "servers_list",
+        "send_mobile_checkcode",
+        "login_conf",
+        "userconf",
+        "opendoor",
+        "getPersonalTempKeyList",
+        "getDoorLog",
+    ];
     type Knobs = AkuvoxKnobs;
     type Credentials = AkuvoxCredentials;
 
-    fn new(_n_accounts: usize) -> Self {
-        Self
+    fn new(n_accounts: usize, _n_regions: usize) -> Self {
+        Self {
+            codes: iter::repeat_with(|| None).take(n_accounts).collect(),
+            logs: iter::repeat_with(DoorLog::default).take(n_accounts).collect(),
+        }
     }
 
     fn rules(knobs: &AkuvoxKnobs) -> RotationRules {
         knobs.rules()
     }
 
+    fn clock_error(knobs: &AkuvoxKnobs) -> SignedDuration {
+        SignedDuration::from_secs(knobs.clock_ahead_seconds)
+    }
+
     fn classify(request: &Request) -> Call {
-        let name = request.path.trim_start_matches('/').to_owned();
+        let name = request.path.rsplit('/').next().unwrap_or_default().to_owned();
         Call { is_refresh: name == "refresh_token", is_action: name == "opendoor", name }
     }
 
     fn answer(&mut self, desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Answer {
-        match (&request.method, request.path.as_str()) {
-            (&Method::GET, "/rest_server") => rest::discover(desk, request),
-            (&Method::POST, "/refresh_token") => refresh::refresh(desk, request),
-            (&Method::GET, "/login_conf") => rest::check_login(desk, request),
-            (&Method::GET | &Method::POST, "/userconf") => rest::user_configuration(desk, request),
-            (&Method::POST, "/opendoor") => rest::open_door(desk, request),
-            _ => {
-                let body = json!({ "result": -1, "err_code": "-1", "message": "request is invalid" });
-                Answer::refusal(Reply::with_status(404, &body), "no such call")
-            }
+        let mut answer = None;
+        if request.is_at("gate") {
+            answer = self.gate(desk, request);
         }
+        if answer.is_none() && request.is_at("rest") {
+            answer = self.rest(desk, request);
+        }
+        if answer.is_none() && request.is_at("web") && request.method == Method::GET {
+            answer = web::answer(&mut self.logs, desk, request);
+        }
+        answer.unwrap_or_else(|| {
+            let body = json!({ "result": -1, "err_code": "-1", "message": "request is invalid" });
+            Answer::refusal(Reply::with_status(404, &body), "no such call at this listener")
+        })
     }
 
     fn busy(code: Option<i64>) -> Reply {
@@ -79,11 +145,16 @@ impl Simulation for Akuvox {
     }
 
     fn credentials(&self, account: usize, pair: &Pair) -> AkuvoxCredentials {
+        let Resident { phone_number, dial_code, login, password, auth_token } = resident(account);
         AkuvoxCredentials {
             token: pair.access_token.clone(),
             refresh_token: pair.refresh_token.clone(),
-            auth_token: format!("simulated-auth-token-{account:08}"),
+            auth_token,
             expires_at: pair.access_expires_at.to_string(),
+            phone_number,
+            dial_code: dial_code.to_owned(),
+            login,
+            password,
         }
     }
 
@@ -93,5 +164,31 @@ impl Simulation for Akuvox {
             relays.into_iter().map(move |it| json!({ "mac": mac, "relay": it.id, "name": it.door_name }))
         });
         json!({ "doors": doors.collect::<Value>() })
+    }
+}
+
+impl Akuvox {
+    fn gate(&mut self, desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Option<Answer> {
+        Some(match (&request.method, request.path.as_str()) {
+            (&Method::GET, "/rest_server") => servers::discover(desk, request),
+            (&Method::POST, "/refresh_token") => refresh::refresh(desk, request),
+            (&Method::GET, "/sms_login") => sms::log_in(&mut self.codes, desk, request),
+            (&Method::GET, "/login") => family::log_in(self.codes.len(), desk, request),
+            (&Method::POST | &Method::GET, "/servers_list") => servers::list(desk, request),
+            (&Method::POST, "/send_mobile_checkcode") if desk.knobs.gate_sends_codes => {
+                sms::send(&mut self.codes, desk, request)
+            }
+            _ => return None,
+        })
+    }
+
+    fn rest(&mut self, desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Option<Answer> {
+        Some(match (&request.method, request.path.as_str()) {
+            (&Method::POST, "/send_mobile_checkcode") => sms::send(&mut self.codes, desk, request),
+            (&Method::GET, "/login_conf") => rest::check_login(desk, request),
+            (&Method::GET | &Method::POST, "/userconf") => rest::user_configuration(desk, request),
+            (&Method::POST, "/opendoor") => rest::open_door(&mut self.logs, desk, request),
+            _ => return None,
+        })
     }
 }

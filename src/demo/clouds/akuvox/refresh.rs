@@ -1,9 +1,9 @@
 //! `POST /refresh_token` of the simulated gate (protocol/akuvox.md §3.11).
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{AkuvoxKnobs, RefreshAnswer, TokenValid, checks, checks::Malformed};
+use super::{AkuvoxKnobs, RefreshAnswer, checks, checks::Malformed, tokens};
 use crate::demo::clouds::{
     grants::{Pair, RefreshRefusal},
     simulation::{Answer, Desk, Reply, Request},
@@ -24,6 +24,13 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
         }
     };
 
+    let is_elsewhere = desk.grants.holder(&refresh_token).is_some_and(|it| !desk.is_at_home(it));
+    if is_elsewhere {
+        let reply = refusal(desk.knobs, &desk.knobs.wrong_region_message);
+        return Answer::refusal(reply, "the account lives in another region")
+            .bearing("access_token", access_token)
+            .bearing("refresh_token", Some(&refresh_token));
+    }
     let keeps_refresh_token =
         desk.keeps_refresh_token || desk.knobs.refresh_answer == RefreshAnswer::MissingRefreshToken;
     let granted = desk.grants.refresh(&refresh_token, access_token, keeps_refresh_token, desk.now, &desk.rules);
@@ -55,7 +62,7 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
 
 /// The refresh token of a well-formed call.
 fn check(knobs: &AkuvoxKnobs, request: &Request) -> Result<String, Malformed> {
-    checks::app_headers(knobs, request, "6.8")?;
+    checks::app_headers(knobs, request, &["6.8"])?;
     checks::content_type(request, "application/json")?;
     if request.header("x-auth-token").is_none_or(str::is_empty) {
         return Err(Malformed("no x-auth-token header".to_owned()));
@@ -66,22 +73,7 @@ fn check(knobs: &AkuvoxKnobs, request: &Request) -> Result<String, Malformed> {
 }
 
 fn success(desk: &Desk<'_, AkuvoxKnobs>, pair: &Pair, keeps_refresh_token: bool) -> Reply {
-    let lifetime = pair.access_expires_at.duration_since(desk.now).as_secs();
-    let mut tokens = Map::new();
-    tokens.insert("token".to_owned(), json!(pair.access_token));
-    if !keeps_refresh_token {
-        tokens.insert("refresh_token".to_owned(), json!(pair.refresh_token));
-    }
-    let token_valid = match desk.knobs.token_valid {
-        TokenValid::Text => Some(json!(lifetime.to_string())),
-        TokenValid::Number => Some(json!(lifetime)),
-        TokenValid::Zero => Some(json!("0")),
-        TokenValid::Missing => None,
-        TokenValid::Absurd => Some(json!("99999999999999999999")),
-    };
-    tokens.extend(token_valid.map(|it| ("token_valid".to_owned(), it)));
-
-    let tokens = Value::Object(tokens);
+    let tokens = Value::Object(tokens::shown(desk, pair, !keeps_refresh_token));
     Reply::ok(&match desk.knobs.refresh_answer {
         RefreshAnswer::Documented | RefreshAnswer::MissingRefreshToken => {
             json!({ "datas": tokens, "err_code": "0", "message": "success" })

@@ -9,17 +9,22 @@ use serde_json::{Value, json};
 use super::{envelope::Refused, knobs::AqaraKnobs, parse};
 use crate::demo::clouds::{
     grants::{Pair, RefreshRefusal, later},
+    messages::Message,
     simulation::Desk,
 };
 
 /// How long an auth code lives.
 const CODE_LIFE: Duration = Duration::from_secs(600);
 
+/// The account type of a whole project; 0 is an account at Aqara, 2 a virtual one.
+const PROJECT: u8 = 1;
+
 /// An auth code on its way to an account's owner.
 pub(super) struct AuthCode {
     pub(super) code: String,
     sent_at: Timestamp,
-    access_life: Duration,
+    /// What the login will choose, if it chooses.
+    access_life: Option<Duration>,
     is_used: bool,
 }
 
@@ -45,16 +50,24 @@ struct RefreshToken {
     refresh_token: String,
 }
 
+impl AuthCode {
+    pub(super) fn new(code: String, sent_at: Timestamp, access_life: Option<Duration>) -> Self {
+        Self { code, sent_at, access_life, is_used: false }
+    }
+}
+
 type Outcome = Result<(Value, Option<usize>), Refused>;
 
-/// Sends a code to the account's owner, who reads it at `/_sim/state`. `codes` has one place for each account.
+/// Sends a code to the account's owner, who reads it at `/_sim/sms`. `codes` has one place for each account.
 pub(super) fn get_auth_code(codes: &mut [Option<AuthCode>], desk: &mut Desk<'_, AqaraKnobs>, data: &Value) -> Outcome {
     let asked: GetAuthCode = parse(data)?;
-    let account = find_account(codes.len(), &asked.account, asked.account_type)?;
+    check_type(asked.account_type)?;
+    let account = find_account(codes.len(), desk, &asked.account)?;
     let access_life = match &asked.access_token_validity {
-        None => Duration::from_secs(desk.knobs.token_lifetime_seconds),
+        None => None,
         Some(text) => {
-            parse_validity(text).ok_or_else(|| Refused::new(302, "accessTokenValidity is 1-24h, 1-30d or 1-10y"))?
+            let life = parse_validity(text);
+            Some(life.ok_or_else(|| Refused::new(302, "accessTokenValidity is 1-24h, 1-30d or 1-10y"))?)
         }
     };
     let interval = Duration::from_secs(desk.knobs.auth_code_interval_seconds);
@@ -63,31 +76,65 @@ pub(super) fn get_auth_code(codes: &mut [Option<AuthCode>], desk: &mut Desk<'_, 
         return Err(Refused::new(817, "auth code requested too often"));
     }
     let code = format!("{:06}", fastrand::u32(..1_000_000));
+    desk.counters.codes_sent += 1;
+    let (to, sent_at) = (account_name(account), desk.now.to_string());
+    desk.messages.send(Message { account, to, code: code.clone(), sent_at });
     let result = if desk.knobs.auth_code_in_reply { json!({ "authCode": code }) } else { json!("") };
-    codes[account] = Some(AuthCode { code, sent_at: desk.now, access_life, is_used: false });
+    codes[account] = Some(AuthCode::new(code, desk.now, access_life));
     Ok((result, Some(account)))
 }
 
-/// Signs an account in by its code, which works once and for ten minutes.
+/// Signs an account in by its code. Only for a project (type 1) the code alone says whose it is.
 pub(super) fn get_token(codes: &mut [Option<AuthCode>], desk: &mut Desk<'_, AqaraKnobs>, data: &Value) -> Outcome {
     let asked: GetToken = parse(data)?;
-    let Some(name) = asked.account else { return Err(Refused::new(302, "account is missing")) };
-    let account = find_account(codes.len(), &name, asked.account_type)?;
+    check_type(asked.account_type)?;
+    let named = match asked.account {
+        Some(name) => Some(find_account(codes.len(), desk, &name)?),
+        None if asked.account_type == PROJECT => None,
+        None => return Err(Refused::new(302, "account is missing")),
+    };
+    let account = redeem(codes, desk, named, &asked.auth_code)?;
+    let pair = sign_in(codes, desk, account);
+    Ok((tokens(desk, account, &pair, false), Some(account)))
+}
+
+/// The account of a code, which works once and for ten minutes; of the account that is named, or of any.
+pub(super) fn redeem(
+    codes: &mut [Option<AuthCode>],
+    desk: &Desk<'_, AqaraKnobs>,
+    named: Option<usize>,
+    code: &str,
+) -> Result<usize, Refused> {
     let wrong = || Refused::new(desk.knobs.wrong_auth_code_code, "auth code incorrect");
-    let sent = codes[account].as_mut().filter(|it| !it.is_used && it.code == asked.auth_code).ok_or_else(wrong)?;
-    if later(sent.sent_at, CODE_LIFE) <= desk.now {
-        return Err(wrong());
+    let is_meant = |(account, sent): (usize, &Option<AuthCode>)| {
+        named.is_none_or(|it| it == account) && sent.as_ref().is_some_and(|it| it.code == code)
+    };
+    let account = codes.iter().enumerate().position(is_meant).ok_or_else(wrong)?;
+    let sent = codes[account].as_mut().ok_or_else(wrong)?;
+    if sent.is_used || later(sent.sent_at, CODE_LIFE) <= desk.now {
+        let code = desk.knobs.ended_auth_code_code.unwrap_or(desk.knobs.wrong_auth_code_code);
+        return Err(Refused::new(code, "auth code was used or has expired"));
     }
     sent.is_used = true;
-    let pair = desk.grants.log_in(account, Some(sent.access_life), desk.now, &desk.rules);
+    Ok(account)
+}
+
+/// A new login, with the validity that was chosen with its code.
+pub(super) fn sign_in(codes: &[Option<AuthCode>], desk: &mut Desk<'_, AqaraKnobs>, account: usize) -> Pair {
+    let access_life = codes[account].as_ref().and_then(|it| it.access_life);
     desk.counters.logins += 1;
-    Ok((tokens(desk, account, &pair, false), Some(account)))
+    desk.grants.log_in(account, access_life, desk.now, &desk.rules)
 }
 
 /// Spends a refresh token.
 pub(super) fn refresh_token(desk: &mut Desk<'_, AqaraKnobs>, data: &Value) -> Outcome {
     let asked: RefreshToken = parse(data)?;
     let keeps = desk.keeps_refresh_token;
+    let is_elsewhere = desk.grants.holder(&asked.refresh_token).is_some_and(|it| !desk.is_at_home(it));
+    if is_elsewhere {
+        let code = desk.knobs.refresh_refusal_code.unwrap_or(2006);
+        return Err(Refused::new(code, "the account lives in another region"));
+    }
     let granted = desk.grants.refresh(&asked.refresh_token, None, keeps, desk.now, &desk.rules).map_err(|refused| {
         desk.counters.replays += u64::from(refused == RefreshRefusal::Spent);
         let (code, reason) = match refused {
@@ -117,11 +164,14 @@ pub(super) fn open_id(account: usize) -> String {
     format!("{:032}", 500_000_000_000_000_usize + account)
 }
 
-fn find_account(n_accounts: usize, name: &str, account_type: u8) -> Result<usize, Refused> {
-    if 2 < account_type {
-        return Err(Refused::new(302, "accountType is 0, 1 or 2"));
-    }
-    (0..n_accounts).find(|it| account_name(*it) == name).ok_or_else(|| Refused::new(801, "account is not registered"))
+/// The account with this name, if it lives in the call's region.
+pub(super) fn find_account(n_accounts: usize, desk: &Desk<'_, AqaraKnobs>, name: &str) -> Result<usize, Refused> {
+    let known = (0..n_accounts).find(|it| account_name(*it) == name && desk.is_at_home(*it));
+    known.ok_or_else(|| Refused::new(801, "account is not registered"))
+}
+
+fn check_type(account_type: u8) -> Result<(), Refused> {
+    if 2 < account_type { Err(Refused::new(302, "accountType is 0, 1 or 2")) } else { Ok(()) }
 }
 
 fn tokens(desk: &Desk<'_, AqaraKnobs>, account: usize, pair: &Pair, keeps_refresh_token: bool) -> Value {

@@ -1,13 +1,11 @@
 //! What the simulated gateway checks before an intent is looked at (protocol/aqara.md §2, §3, §6).
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::collections::HashSet;
 
 use super::{
     envelope::Refused,
     knobs::{AccessRefusalCode, AqaraKnobs},
+    quota::Quota,
     sign::Signed,
 };
 use crate::demo::clouds::{
@@ -15,24 +13,23 @@ use crate::demo::clouds::{
     simulation::{Desk, Request},
 };
 
-/// The application that all accounts of a simulated cloud belong to.
+/// The application that all accounts of a region belong to. Its keys are of no use in another region.
 pub(super) struct App {
     pub(super) app_id: String,
     pub(super) key_id: String,
     pub(super) app_key: String,
 }
 
-/// What the gateway remembers from call to call.
-#[derive(Default)]
+/// An application, and what its gateway remembers from call to call.
 pub(super) struct Gateway {
+    pub(super) app: App,
+    pub(super) quota: Quota,
     nonces: HashSet<String>,
-    /// When the calls within the rate limit's window came, by the clock that never goes back.
-    recent: VecDeque<Duration>,
 }
 
 impl App {
     /// Made up: 24 hex digits, `K.` and digits, 32 characters of mixed case.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             app_id: format!("{:024x}", fastrand::u128(..) >> 32),
             key_id: format!("K.{:018}", fastrand::u64(..1_000_000_000_000_000_000)),
@@ -42,13 +39,13 @@ impl App {
 }
 
 impl Gateway {
-    /// Headers, application, signature, time, nonce and rate limit, in this order.
-    pub(super) fn admit(
-        &mut self,
-        app: &App,
-        desk: &mut Desk<'_, AqaraKnobs>,
-        request: &Request,
-    ) -> Result<(), Refused> {
+    pub(super) fn new() -> Self {
+        Self { app: App::new(), quota: Quota::default(), nonces: HashSet::new() }
+    }
+
+    /// Headers, application, signature, time, nonce and quota, in this order.
+    pub(super) fn admit(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request) -> Result<(), Refused> {
+        let app = &self.app;
         if !request.has_content_type("application/json") {
             return Err(Refused::new(305, "Content-Type is not application/json"));
         }
@@ -76,21 +73,7 @@ impl Gateway {
         if desk.knobs.reject_replayed_nonce && !self.nonces.insert(signed.nonce.to_owned()) {
             return Err(Refused::new(105, "Nonce was used before"));
         }
-        self.count(desk)
-    }
-
-    fn count(&mut self, desk: &mut Desk<'_, AqaraKnobs>) -> Result<(), Refused> {
-        let Some(limit) = desk.knobs.rate_limit_calls else { return Ok(()) };
-        let window = Duration::from_secs(desk.knobs.rate_limit_window_seconds);
-        while self.recent.front().is_some_and(|it| window <= desk.monotonic.saturating_sub(*it)) {
-            self.recent.pop_front();
-        }
-        if limit <= self.recent.len() {
-            desk.counters.throttled += 1;
-            return Err(Refused::new(429, "too many requests"));
-        }
-        self.recent.push_back(desk.monotonic);
-        Ok(())
+        self.quota.count(desk)
     }
 }
 
@@ -104,7 +87,10 @@ pub(super) fn authorise(desk: &Desk<'_, AqaraKnobs>, request: &Request) -> Resul
     let Some(token) = access_token(request) else {
         return Err(Refused::new(109, "Accesstoken is missing"));
     };
-    desk.grants.check_access(token, desk.now, &desk.rules).map_err(|refused| {
+    let checked = desk.grants.check_access(token, desk.now, &desk.rules);
+    // Another region has never heard of the account.
+    let known = checked.and_then(|it| if desk.is_at_home(it) { Ok(it) } else { Err(AccessRefusal::Unknown) });
+    known.map_err(|refused| {
         let (reason, oauth_code) = match refused {
             AccessRefusal::Unknown => ("access token unknown", 2004),
             AccessRefusal::Ended => ("access token superseded or revoked", 2004),

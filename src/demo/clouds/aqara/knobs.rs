@@ -44,6 +44,8 @@ pub struct AqaraKnobs {
     pub auth_code_in_reply: bool,
     /// The code for a wrong auth code: 811, or 2003.
     pub wrong_auth_code_code: i64,
+    /// The code for an auth code that was used or has expired, if not the one for a wrong one: 820.
+    pub ended_auth_code_code: Option<i64>,
     /// The shortest time between two auth codes for one account.
     pub auth_code_interval_seconds: u64,
     /// How many calls the window takes; any number if none.
@@ -53,6 +55,12 @@ pub struct AqaraKnobs {
     pub rate_limit_status: u16,
     /// The `Retry-After` that goes with it.
     pub rate_limit_retry_after: Option<u64>,
+    /// How many calls a project has in a calendar month (UTC); any number if none.
+    pub monthly_quota: Option<u64>,
+    /// How many calls a project has in all; any number if none.
+    pub total_quota: Option<u64>,
+    /// How far the vendor's clock is ahead of the right time; behind it if negative.
+    pub clock_ahead_seconds: i64,
 }
 
 /// The code for an access token that opens nothing.
@@ -97,11 +105,15 @@ impl Default for AqaraKnobs {
             detail_key: DetailKey::MessageDetail,
             auth_code_in_reply: false,
             wrong_auth_code_code: 811,
+            ended_auth_code_code: None,
             auth_code_interval_seconds: 60,
             rate_limit_calls: Some(300),
             rate_limit_window_seconds: 300,
             rate_limit_status: 200,
             rate_limit_retry_after: None,
+            monthly_quota: Some(100_000),
+            total_quota: Some(2_000_000),
+            clock_ahead_seconds: 0,
         }
     }
 }

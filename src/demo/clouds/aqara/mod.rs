@@ -2,18 +2,23 @@
 //!
 //! Intents: `config.auth.getAuthCode`, `config.auth.getToken`, `config.auth.refreshToken`, `config.scene.run`,
 //! `query.position.info`, `query.scene.listByPositionId`; any other is answered like one that is not open to the
-//! application (403). All accounts belong to one application.
+//! application (403). All accounts of a region belong to one application, and share what it may call.
+//!
+//! Beside it `POST /v3.0/open/authorize` and `POST /v3.0/open/access_token`, by which Aqara's SDK for Python signs in.
 
 mod auth;
 mod envelope;
 mod gateway;
 mod home;
 mod knobs;
+mod oauth;
+mod quota;
 mod sign;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use axum::http::Method;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -26,14 +31,14 @@ use super::{
 };
 use auth::AuthCode;
 use envelope::Refused;
-use gateway::{App, Gateway};
+use gateway::Gateway;
 
 const PATH: &str = "/v3.0/open/api";
 
 /// The behaviour behind [`AqaraCloud`](super::AqaraCloud).
 pub struct Aqara {
-    app: App,
-    gateway: Gateway,
+    /// One for each region.
+    gateways: Vec<Gateway>,
     /// The newest code of each account.
     codes: Vec<Option<AuthCode>>,
     n_requests: u64,
@@ -47,6 +52,8 @@ pub struct AqaraCredentials {
     pub app_key: String,
     /// The name that the account signs in with.
     pub account: String,
+    /// For the OAuth endpoints only.
+    pub password: String,
     pub open_id: String,
     pub access_token: String,
     pub refresh_token: String,
@@ -65,7 +72,10 @@ struct Body {
 
 impl Simulation for Aqara {
     const VENDOR: &'static str = "aqara";
+    const PARTS: &'static [&'static str] = &["api"];
     const CALLS: &'static [&'static str] = &[
+        "authorize",
+        "access_token",
         "config.auth.getAuthCode",
         "config.auth.getToken",
         "config.auth.refreshToken",
@@ -76,23 +86,33 @@ impl Simulation for Aqara {
     type Knobs = AqaraKnobs;
     type Credentials = AqaraCredentials;
 
-    fn new(n_accounts: usize) -> Self {
-        let codes = std::iter::repeat_with(|| None).take(n_accounts).collect();
-        Self { app: App::new(), gateway: Gateway::default(), codes, n_requests: 0 }
+    fn new(n_accounts: usize, n_regions: usize) -> Self {
+        let gateways = iter::repeat_with(Gateway::new).take(n_regions).collect();
+        let codes = iter::repeat_with(|| None).take(n_accounts).collect();
+        Self { gateways, codes, n_requests: 0 }
     }
 
     fn rules(knobs: &AqaraKnobs) -> RotationRules {
         knobs.rules()
     }
 
+    fn clock_error(knobs: &AqaraKnobs) -> SignedDuration {
+        SignedDuration::from_secs(knobs.clock_ahead_seconds)
+    }
+
     fn classify(request: &Request) -> Call {
-        let name = serde_json::from_slice::<Body>(&request.body).map_or_else(|_| request.path.clone(), |it| it.intent);
+        let intent = serde_json::from_slice::<Body>(&request.body).map(|it| it.intent);
+        let path = || request.path.rsplit('/').next().unwrap_or_default().to_owned();
+        let name = intent.unwrap_or_else(|_| path());
         Call { is_refresh: name == "config.auth.refreshToken", is_action: name == "config.scene.run", name }
     }
 
     fn answer(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request) -> Answer {
         self.n_requests += 1;
         let request_id = format!("2085.{}.{}", self.n_requests, desk.now.as_millisecond());
+        if matches!(request.path.as_str(), oauth::AUTHORIZE | oauth::ACCESS_TOKEN) {
+            return self.answer_oauth(desk, request, &request_id);
+        }
         let body = serde_json::from_slice::<Body>(&request.body);
         let outcome = self.carry_out(desk, request, body.as_ref().ok());
         let mut answer = envelope::answer(desk.knobs, request, &request_id, outcome);
@@ -115,11 +135,13 @@ impl Simulation for Aqara {
     }
 
     fn credentials(&self, account: usize, pair: &Pair) -> AqaraCredentials {
+        let app = &self.gateways[account % self.gateways.len()].app;
         AqaraCredentials {
-            app_id: self.app.app_id.clone(),
-            key_id: self.app.key_id.clone(),
-            app_key: self.app.app_key.clone(),
+            app_id: app.app_id.clone(),
+            key_id: app.key_id.clone(),
+            app_key: app.app_key.clone(),
             account: auth::account_name(account),
+            password: oauth::password(account),
             open_id: auth::open_id(account),
             access_token: pair.access_token.clone(),
             refresh_token: pair.refresh_token.clone(),
@@ -151,7 +173,7 @@ impl Aqara {
         if request.method != Method::POST {
             return Err(Refused::new(304, "only POST is supported"));
         }
-        self.gateway.admit(&self.app, desk, request)?;
+        self.gateways[desk.region].admit(desk, request)?;
         let Some(Body { intent, data }) = body else {
             return Err(Refused::new(302, "the body is not {\"intent\", \"data\"}"));
         };
@@ -174,6 +196,32 @@ impl Aqara {
             "config.auth.refreshToken" => auth::refresh_token(desk, data),
             _ => Err(Refused::new(403, "intent is not open to this application")),
         }
+    }
+}
+
+impl Aqara {
+    /// Flat where it succeeds with a token, in the envelope otherwise.
+    fn answer_oauth(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request, request_id: &str) -> Answer {
+        let form = request.form();
+        let Gateway { app, quota, .. } = &mut self.gateways[desk.region];
+        let is_token = request.path == oauth::ACCESS_TOKEN;
+        let outcome = match request.method {
+            Method::POST if !request.has_content_type("application/x-www-form-urlencoded") => {
+                Err(Refused::new(305, "Content-Type is not application/x-www-form-urlencoded"))
+            }
+            Method::POST => quota.count(desk).and_then(|()| match is_token {
+                true => oauth::access_token(app, &mut self.codes, desk, &form),
+                false => oauth::authorize(app, &mut self.codes, desk, &form),
+            }),
+            _ => Err(Refused::new(304, "only POST is supported")),
+        };
+        let answer = match outcome {
+            Ok((body, account)) if is_token => Answer::success(Reply::ok(&body), account),
+            outcome => envelope::answer(desk.knobs, request, request_id, outcome),
+        };
+        answer
+            .bearing("password", form.get("passwordExt").map(String::as_str))
+            .bearing("auth_code", form.get("code").map(String::as_str))
     }
 }
 

@@ -1,0 +1,84 @@
+//! The OAuth endpoints beside the API, as far as Aqara's own SDK for Python needs them (protocol/aqara.md §1): forms
+//! without a signature, and a flat answer in snake case.
+
+use std::collections::HashMap;
+
+use md5::{Digest, Md5};
+use serde_json::{Value, json};
+
+use super::{
+    auth::{self, AuthCode},
+    envelope::Refused,
+    gateway::App,
+    knobs::AqaraKnobs,
+};
+use crate::demo::clouds::simulation::Desk;
+
+pub(super) const AUTHORIZE: &str = "/v3.0/open/authorize";
+pub(super) const ACCESS_TOKEN: &str = "/v3.0/open/access_token";
+
+type Form = HashMap<String, String>;
+
+/// Answers a code to somebody who knows the account's password.
+pub(super) fn authorize(
+    app: &App,
+    codes: &mut [Option<AuthCode>],
+    desk: &Desk<'_, AqaraKnobs>,
+    form: &Form,
+) -> Result<(Value, Option<usize>), Refused> {
+    check_app(app, desk, form)?;
+    if field(form, "response_type")? != "code" {
+        return Err(Refused::new(302, "response_type is code"));
+    }
+    let account = auth::find_account(codes.len(), desk, field(form, "account")?)?;
+    let password = hex::encode(Md5::digest(password(account)));
+    if !field(form, "passwordExt")?.eq_ignore_ascii_case(&password) {
+        return Err(Refused::new(810, "wrong password"));
+    }
+    let code: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+    codes[account] = Some(AuthCode::new(code.clone(), desk.now, None));
+    Ok((json!({ "code": code, "state": form.get("state") }), Some(account)))
+}
+
+/// Signs in by a code. The answer is all of the body.
+pub(super) fn access_token(
+    app: &App,
+    codes: &mut [Option<AuthCode>],
+    desk: &mut Desk<'_, AqaraKnobs>,
+    form: &Form,
+) -> Result<(Value, Option<usize>), Refused> {
+    check_app(app, desk, form)?;
+    if field(form, "client_secret")? != app.app_key {
+        return Err(Refused::new(2002, "client_secret is not the AppKey"));
+    }
+    if field(form, "grant_type")? != "authorization_code" {
+        return Err(Refused::new(302, "grant_type is authorization_code"));
+    }
+    let account = auth::redeem(codes, desk, None, field(form, "code")?)?;
+    let pair = auth::sign_in(codes, desk, account);
+    let body = json!({
+        "access_token": pair.access_token,
+        "refresh_token": pair.refresh_token,
+        "openId": auth::open_id(account),
+        "state": form.get("state"),
+        "token_type": "bearer",
+        "expires_in": pair.access_expires_at.duration_since(desk.now).as_secs(),
+    });
+    Ok((body, Some(account)))
+}
+
+/// What an account's owner signs in with at these endpoints.
+pub(super) fn password(account: usize) -> String {
+    format!("simulated-password-{account}")
+}
+
+fn check_app(app: &App, desk: &Desk<'_, AqaraKnobs>, form: &Form) -> Result<(), Refused> {
+    if field(form, "client_id")? == app.app_id {
+        return Ok(());
+    }
+    Err(Refused::new(desk.knobs.wrong_app_code, "client_id illegal"))
+}
+
+fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Refused> {
+    form.get(name).map(String::as_str).ok_or_else(|| Refused::new(302, format!("{name} is missing")))
+}
