@@ -9,6 +9,7 @@ pub mod simulate;
 
 use std::{
     io::{self, IsTerminal, Write},
+    panic::PanicHookInfo,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -54,6 +55,7 @@ struct ConfigArgs {
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(tell_panic));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -99,6 +101,16 @@ fn start_log(settings: &LogSettings) {
             builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish().with(guard).init();
         }
         LogFormat::Json => builder.json().flatten_event(true).finish().with(guard).init(),
+    }
+}
+
+/// A panic's message may quote what was being read, tokens included: only its place is told.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(place, "a fault inside Latchkey");
+    } else {
+        let _ = writeln!(io::stderr(), "latchkey: a fault inside Latchkey, at {place}");
     }
 }
 

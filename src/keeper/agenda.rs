@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{account::AccountId, clock::LOOK_AGAIN};
 
@@ -73,6 +73,9 @@ impl Shared {
                 self.after_jump(is_sane, now);
             }
             let next = if is_sane { self.start_due(now) } else { None };
+            if let Err(trouble) = self.quotas.save(&*self.store, false).await {
+                debug!("the counted calls are not stored yet: {trouble}");
+            }
             let deadline = next.or_else(|| now.checked_add(LOOK_AGAIN).ok()).unwrap_or(now);
             tokio::select! {
                 () = self.clock.wait(deadline) => {}

@@ -53,9 +53,7 @@ impl Shared {
         if let Err(landing) = self.may_start(keeping, by).await {
             return Leg::Landed(landing);
         }
-        if let Some(budget) = keeping.vendor.budget()
-            && let Err(wait) = self.limits.spend(&budget, Purpose::Refresh)
-        {
+        if let Err(wait) = self.spend_call(keeping, Purpose::Refresh) {
             self.hold(keeping, wait);
             return Leg::grounded(Code::Throttled);
         }

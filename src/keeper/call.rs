@@ -50,9 +50,7 @@ impl Shared {
     }
 
     async fn call(&self, keeping: &Keeping, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
-        if let Some(budget) = keeping.vendor.budget()
-            && let Err(wait) = self.limits.spend(&budget, Purpose::Call)
-        {
+        if let Err(wait) = self.spend_call(keeping, Purpose::Call) {
             return Err(VendorError::new(Class::Throttled { retry_after: Some(wait) }, Code::Throttled));
         }
         let result = keeping.vendor.trigger_scene(access, scene_id).await;

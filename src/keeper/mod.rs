@@ -14,6 +14,7 @@ mod flight;
 mod keeping;
 mod limits;
 mod notice;
+mod quotas;
 mod settle;
 mod tell;
 mod twins;
@@ -45,7 +46,8 @@ use crate::{
 use agenda::Agenda;
 use flight::Errand;
 use keeping::Keeping;
-use limits::Limits;
+use limits::{Limits, Purpose};
+use quotas::Quotas;
 
 /// Edges that fall this far behind look at everything again.
 const NOTICES: usize = 1024;
@@ -100,6 +102,7 @@ struct Shared {
     first: Mutex<Option<broadcast::Receiver<Notice>>>,
     agenda: Agenda,
     limits: Limits,
+    quotas: Quotas,
     /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
     proposals: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
@@ -128,6 +131,7 @@ impl Keeper {
         let shared = Arc::new(Shared {
             accounts: accounts.into_iter().map(keep).collect(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
+            quotas: Quotas::load(&*store),
             store,
             fingerprints,
             clock,
@@ -141,6 +145,9 @@ impl Keeper {
         let now = shared.clock.now();
         for keeping in shared.accounts.values() {
             shared.look_over(keeping);
+            if !keeping.status().configured {
+                warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
+            }
             shared.agenda.plan(keeping, now);
         }
         shared.tasks.spawn(shared.clone().run_agenda());
@@ -212,6 +219,9 @@ impl Keeper {
         if tokio::time::timeout(LONGEST_STOP, self.0.tasks.wait()).await.is_err() {
             warn!("a refresh did not finish in time; it is marked as open and is looked at again at the next start");
         }
+        if let Err(trouble) = self.0.quotas.save(&*self.0.store, true).await {
+            warn!("the counted calls were not stored: {trouble}. {}", trouble.mend());
+        }
         if let Err(trouble) = self.0.store.close().await {
             error!("the store was not closed well: {trouble}. {}", trouble.mend());
         }
@@ -219,6 +229,14 @@ impl Keeper {
 }
 
 impl Shared {
+    /// Takes one call from what the vendor allows, or tells how long until there is room.
+    fn spend_call(&self, keeping: &Keeping, purpose: Purpose) -> Result<(), Duration> {
+        let Some(budget) = keeping.vendor.budget() else { return Ok(()) };
+        self.limits.spend(&budget, purpose)?;
+        self.quotas.count(&budget, self.clock.now());
+        Ok(())
+    }
+
     async fn carry_out(self: &Arc<Self>, command: Command, taken: oneshot::Sender<()>) -> Reply {
         let Some(keeping) = self.accounts.get(command.entry_id()) else {
             return Err(CommandError::new(Code::UnknownAccount, command.entry_id()));

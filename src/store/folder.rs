@@ -5,6 +5,8 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -12,6 +14,10 @@ use jiff::Timestamp;
 use super::error::StoreError;
 
 const LOCK: &str = "lock";
+
+/// The lock is tried for about a second.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// Holds the lock while it lives.
 pub(super) struct Folder {
@@ -31,11 +37,15 @@ impl Folder {
         let lock_path = path.join(LOCK);
         let lock = private().write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(|error| StoreError::io("open", &lock_path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), lock }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: path.into() }),
-            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", lock_path, &error)),
+        // A process that was just killed, or forked, may hold on to it for a moment longer.
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path: path.into(), lock }),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", lock_path, &error)),
+            }
         }
+        Err(StoreError::Locked { folder: path.into() })
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -111,6 +111,9 @@ pub struct Budget {
     pub per: Duration,
     /// Calls that only refreshes may use.
     pub kept_for_refreshes: u32,
+    /// Quotas that are counted and warned of, and stop nothing.
+    pub per_month: u64,
+    pub in_all: u64,
 }
 
 /// Connects an account to its vendor.

@@ -99,6 +99,8 @@ impl Vendor for Aqara {
             calls: 300,
             per: Duration::from_secs(300),
             kept_for_refreshes: 30,
+            per_month: 100_000,
+            in_all: 2_000_000,
         })
     }
 
