@@ -134,8 +134,8 @@ async fn check_tells_of_a_slow_mosquitto_and_a_refused_login() {
     let options = support::mosquitto::MosquittoOptions { more, ..Default::default() };
     let bench = Bench { mosquitto: Mosquitto::start_with(&options), ..bench };
     let (code, findings) = check(&bench).await;
-    assert_eq!(code, 1);
-    assert_wrong(&findings, "broker speed", "ms on its way");
+    assert_eq!(code, 0, "advice is no failure");
+    assert!(finding(&findings, "broker speed")["says"].as_str().unwrap().contains("ms on its way"));
     assert!(finding(&findings, "broker speed")["mend"].as_str().unwrap().contains("set_tcp_nodelay true"));
 }
 

@@ -133,8 +133,16 @@ impl Trial {
             let state: Value = serde_json::from_slice(&it.payload).unwrap();
             (state["condition"].as_str().unwrap().to_owned(), state)
         };
-        let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
-        let last = self.client.heard(mark, &format!("the end of {account}'s doubt"), is_settled).await;
+        // The last words of the Latchkey that was killed may have been on their way at the mark; not after this.
+        self.client.round().await;
+        let asked_at = self.client.mark();
+        let reply = self.client.request(&format!("latchkey/{account}/status"), b"{}").await;
+        let mut last = reply["data"].clone();
+        if last["condition"] == "in_doubt" {
+            let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
+            let message = self.client.heard(asked_at, &format!("the end of {account}'s doubt"), is_settled).await;
+            last = condition(&message).1;
+        }
         let acknowledged = self.book(account).generation;
         for message in self.client.since(mark).iter().filter(|it| it.topic == topic) {
             let (condition, state) = condition(message);
@@ -146,7 +154,8 @@ impl Trial {
                 latchkey.log()
             );
         }
-        let (condition, state) = condition(&last);
+        let (condition, state) = (last["condition"].as_str().unwrap().to_owned(), last);
+        assert!(acknowledged <= state["generation"].as_u64().unwrap(), "{account}: {state}; {}", latchkey.log());
         let live = self.at_cloud(account).0;
         let was_reply_lost = self.book(account).held.as_ref() != Some(&live);
         if condition == "reauth_required" {

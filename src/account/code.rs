@@ -16,7 +16,6 @@ pub enum Code {
     MissingField,
     ForbiddenCharacter,
     TooLarge,
-    UnknownCommand,
     UnknownAccount,
     UnknownScene,
     NotSupported,

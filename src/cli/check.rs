@@ -56,6 +56,7 @@ pub(super) async fn check(args: CheckArgs) -> ExitCode {
         check_store(&settings, &clock),
     ];
     findings.extend(check_broker(&settings, &clock).await);
+    findings.push(check_discovery(&settings));
     findings.extend(check_clouds(&settings, &clock).await);
     let _ = if args.json { print_json(&findings) } else { print_lines(&findings) };
     if findings.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -81,7 +82,7 @@ async fn check_broker(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     match probe::probe(&service::link_settings(settings, &[]), clock).await {
         Ok(Probe { round_trip }) if HELD_BACK <= round_trip => vec![
             Finding::ok("broker", format!("{where_to} answers")),
-            Finding::wrong(
+            Finding::advice(
                 "broker speed",
                 format!(
                     "a command takes {} ms on its way, because the broker holds small packets back",
@@ -102,6 +103,16 @@ async fn check_broker(settings: &Settings, clock: &Clock) -> Vec<Finding> {
             "See that Mosquitto runs there, and check mqtt.host, port, username and password.",
         )],
     }
+}
+
+fn check_discovery(settings: &Settings) -> Finding {
+    let home_assistant = &settings.home_assistant;
+    let says = if home_assistant.discovery {
+        format!("announced below {}; its MQTT integration has to use that prefix", home_assistant.discovery_prefix)
+    } else {
+        "not announced, as home_assistant.discovery says".to_owned()
+    };
+    Finding::ok("home assistant", says)
 }
 
 async fn check_clouds(settings: &Settings, clock: &Clock) -> Vec<Finding> {
@@ -142,7 +153,11 @@ fn print_lines(findings: &[Finding]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let width = findings.iter().map(|it| it.what.len()).max().unwrap_or(0);
     for Finding { what, ok, says, mend } in findings {
-        let mark = if *ok { "ok   " } else { "WRONG" };
+        let mark = match (ok, mend) {
+            (true, None) => "ok   ",
+            (true, Some(_)) => "could",
+            (false, _) => "WRONG",
+        };
         writeln!(out, "{mark} {what:width$}  {says}")?;
         if let Some(mend) = mend {
             writeln!(out, "      {:width$}  -> {mend}", "")?;
@@ -162,6 +177,11 @@ fn print_json(findings: &[Finding]) -> io::Result<()> {
 impl Finding {
     fn ok(what: &str, says: impl Into<String>) -> Self {
         Self { what: what.to_owned(), ok: true, says: says.into(), mend: None }
+    }
+
+    /// Works, and could be better.
+    fn advice(what: &str, says: impl Into<String>, mend: &str) -> Self {
+        Self { mend: Some(mend.to_owned()), ..Self::ok(what, says) }
     }
 
     fn wrong(what: &str, says: impl Into<String>, mend: &str) -> Self {

@@ -106,7 +106,6 @@ fn words(code: Code) -> (&'static str, &'static str) {
             ("a token has a character that tokens do not have", "Paste it without line breaks.")
         }
         Code::TooLarge => ("the payload is too large", "A command has at most 64 KiB."),
-        Code::UnknownCommand => ("there is no such command", "See the MQTT reference for the commands."),
         Code::UnknownAccount => ("there is no account of this id", "Use an id that stands under [accounts]."),
         Code::UnknownScene => ("there is no scene of this name", "Name it under the account's scenes, or give its id."),
         Code::NotSupported => ("this vendor has no such thing", "Use an account of another vendor."),

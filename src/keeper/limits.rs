@@ -67,7 +67,14 @@ mod tests {
     fn calls_leave_room_for_refreshes_and_the_window_slides() {
         let (clock, hand) = Clock::paused(jiff::Timestamp::UNIX_EPOCH);
         let limits = Limits::new(2, clock);
-        let budget = Budget { key: "app".into(), calls: 10, per: Duration::from_secs(300), kept_for_refreshes: 3, per_month: 100, in_all: 100 };
+        let budget = Budget {
+            key: "app".into(),
+            calls: 10,
+            per: Duration::from_secs(300),
+            kept_for_refreshes: 3,
+            per_month: 100,
+            in_all: 100,
+        };
         for _ in 0..7 {
             assert_eq!(limits.spend(&budget, Purpose::Call), Ok(()));
         }
