@@ -208,6 +208,8 @@ pub(crate) fn tell(what: &str) {
 async fn restart(ha: &HomeAssistant) {
     take_up_package(Path::new(&variable("HA_CONFIG").unwrap()));
     ha.restart().await;
+    // It says by MQTT that it was born when it has come to rest, which whoever started it may wait for as well.
+    ha.until_state("counter.trial_births", "1").await;
     ha.until_state("script.latchkey_update_tokens", "off").await;
 }
 

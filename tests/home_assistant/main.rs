@@ -204,6 +204,29 @@ async fn an_aging_refresh_token_is_warned_of_until_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn the_blueprints_work_with_nothing_but_what_they_require() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    let (attention, ages) = ("automation.trial_plain_attention", "automation.trial_plain_ages");
+    let are_running = |n: u32| move |it: &serde_json::Value| it["attributes"]["current"] == n;
+    bench.ha.act("automation.turn_on", json!({ "entity_id": attention })).await;
+    bench.start_latchkey();
+    bench.ha.until(attention, "running", are_running(1)).await;
+    bench.hand_in_tokens().await;
+    bench.ha.until(attention, "idle", are_running(0)).await;
+    bench.ha.act("automation.turn_off", json!({ "entity_id": attention })).await;
+
+    let soon = (Clock::system().now() + 1.hour()).to_string();
+    bench.ha.set_state("sensor.trial_refresh_token_expires", &soon).await;
+    bench.ha.act("counter.reset", json!({ "entity_id": "counter.trial_age_shown" })).await;
+    bench.ha.act("automation.trigger", json!({ "entity_id": ages })).await;
+    bench.ha.until_state("counter.trial_age_shown", "1").await;
+    let much_later = (Clock::system().now() + (30 * 24).hours()).to_string();
+    bench.ha.set_state("sensor.trial_refresh_token_expires", &much_later).await;
+    bench.ha.until_state("counter.trial_age_shown", "0").await;
+    bench.finish().await;
+}
+
+#[tokio::test]
 async fn latchkey_comes_back_after_a_restart_and_after_kill_9() {
     let Some(mut bench) = Bench::set_up().await else { return };
     bench.start_with_tokens().await;
