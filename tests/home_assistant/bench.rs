@@ -1,0 +1,245 @@
+//! Simulated clouds, the program `latchkey run` over them, and a Home Assistant that has taken up the package.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write},
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::Duration,
+};
+
+use latchkey::demo::clouds::{AkuvoxCloud, AqaraCloud, Options};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::api::HomeAssistant;
+
+/// There is one Home Assistant, so there is one test at a time. Whether it has taken up the package.
+static TURN: Mutex<bool> = Mutex::const_new(false);
+
+/// Automations of the blueprints, which count what they do, and the notifications that are seen.
+const TRIAL: &str = include_str!("trial.yaml");
+
+pub(crate) struct Bench {
+    pub(crate) ha: HomeAssistant,
+    pub(crate) akuvox: AkuvoxCloud,
+    pub(crate) aqara: AqaraCloud,
+    folder: TempDir,
+    latchkey: Option<Running>,
+    _turn: MutexGuard<'static, bool>,
+}
+
+impl Bench {
+    /// None where there is no Home Assistant, which is told.
+    pub(crate) async fn set_up() -> Option<Self> {
+        let missing: Vec<&str> = ["HA_URL", "HA_TOKEN", "HA_CONFIG", "MQTT_HOST", "MQTT_PORT"]
+            .into_iter()
+            .filter(|it| variable(it).is_none())
+            .collect();
+        if !missing.is_empty() {
+            assert!(variable("LATCHKEY_DEMAND_HA").is_none(), "a Home Assistant is demanded, and {missing:?} not set");
+            tell(&format!("SKIPPED, there is no Home Assistant: {} not set", missing.join(", ")));
+            return None;
+        }
+        let mut turn = TURN.lock().await;
+        let ha = HomeAssistant::new(variable("HA_URL")?, variable("HA_TOKEN")?);
+        if !*turn {
+            restart(&ha).await;
+            *turn = true;
+        }
+        let free = (Ipv4Addr::LOCALHOST, 0).into();
+        let akuvox = AkuvoxCloud::start(free, Options::default()).await.unwrap();
+        let aqara = AqaraCloud::start(free, Options::default()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Self { ha, akuvox, aqara, folder, latchkey: None, _turn: turn };
+        fs::write(bench.configuration_file(), bench.configuration()).unwrap();
+        Some(bench)
+    }
+
+    /// Starts `latchkey run`, as a user has it: a program of its own.
+    pub(crate) fn start_latchkey(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("latchkey.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        command.arg("run").arg("--config").arg(self.configuration_file()).stderr(log);
+        self.latchkey = Some(Running(command.spawn().unwrap()));
+    }
+
+    /// Starts it and hands in both accounts' tokens, as a user does once.
+    pub(crate) async fn start_with_tokens(&mut self) {
+        self.start_latchkey();
+        for account in ["front_door", "home"] {
+            self.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "missing").await;
+        }
+        self.hand_in_tokens().await;
+        for account in ["front_door", "home"] {
+            self.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "ok").await;
+        }
+    }
+
+    pub(crate) async fn hand_in_tokens(&self) {
+        let (akuvox, aqara) = (self.akuvox.credentials(0), self.aqara.credentials(0));
+        for arguments in [
+            json!({ "entry_id": "front_door", "token": akuvox.token, "refresh_token": akuvox.refresh_token }),
+            json!({ "entry_id": "home", "refresh_token": aqara.refresh_token }),
+        ] {
+            let answer = self.ha.script("latchkey_update_tokens", arguments).await;
+            assert_eq!(answer["data"]["outcome"], "proved", "{answer}\n{}", self.log());
+        }
+    }
+
+    /// Tells Latchkey to stop, and waits until it has.
+    pub(crate) async fn stop_latchkey(&mut self) {
+        let mut running = self.latchkey.take().unwrap();
+        let told = Command::new("kill").arg("-TERM").arg(running.0.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let stopped = tokio::task::spawn_blocking(move || running.0.wait().unwrap());
+        let status = tokio::time::timeout(Duration::from_secs(60), stopped).await.unwrap().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    pub(crate) fn kill_latchkey(&mut self) {
+        drop(self.latchkey.take().unwrap());
+    }
+
+    pub(crate) async fn restart_home_assistant(&self) {
+        restart(&self.ha).await;
+    }
+
+    /// The entities of Latchkey's devices that are there, whatever their state.
+    pub(crate) async fn announced(&self) -> BTreeSet<String> {
+        let states = self.ha.states().await;
+        let ids = states.iter().map(|it| it["entity_id"].as_str().unwrap());
+        let is_of_package = |id: &str| id.starts_with("script.") || id == "sensor.latchkey_last_answer";
+        ids.filter(|it| it.contains("latchkey") && !is_of_package(it)).map(str::to_owned).collect()
+    }
+
+    /// Waits until nothing needs attention, and sets what was counted to 0.
+    pub(crate) async fn forget_notifications(&self) {
+        let is_idle = |it: &serde_json::Value| it["attributes"]["current"] == 0;
+        for account in ["front_door", "home"] {
+            self.ha.until_state(&format!("binary_sensor.latchkey_{account}_needs_attention"), "off").await;
+        }
+        self.ha.until("automation.trial_attention", "idle", is_idle).await;
+        for counter in ["needed", "well", "shown", "taken_back"] {
+            self.ha.act("counter.reset", json!({ "entity_id": format!("counter.trial_{counter}") })).await;
+        }
+    }
+
+    /// Stops everything, and looks for complaints in Home Assistant's log.
+    pub(crate) async fn finish(mut self) {
+        if self.latchkey.is_some() {
+            self.stop_latchkey().await;
+        }
+        let Some(log) = variable("HA_LOG") else {
+            tell("HA_LOG is not set: Home Assistant's log was not looked at");
+            return;
+        };
+        let log = fs::read_to_string(log).unwrap();
+        let is_complaint = |line: &&str| {
+            let level = line.split_whitespace().nth(2).unwrap_or_default();
+            let words = ["mqtt", "latchkey", "trial", "template", "script", "automation", "blueprint"];
+            ["WARNING", "ERROR", "CRITICAL"].contains(&level) && words.iter().any(|it| line.to_lowercase().contains(it))
+        };
+        let complaints: Vec<&str> = log.lines().filter(is_complaint).collect();
+        assert!(complaints.is_empty(), "Home Assistant complains:\n{}", complaints.join("\n"));
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("latchkey.log")).unwrap_or_default()
+    }
+
+    fn configuration_file(&self) -> PathBuf {
+        self.folder.path().join("latchkey.toml")
+    }
+
+    /// Accounts and scenes as `config/latchkey.toml` and the dashboard call them.
+    fn configuration(&self) -> String {
+        let store = self.folder.path().join("store");
+        let (host, port) = (variable("MQTT_HOST").unwrap(), variable("MQTT_PORT").unwrap());
+        let user = variable("MQTT_USER").map(|it| format!("username = {it:?}\n")).unwrap_or_default();
+        let password = variable("MQTT_PASSWORD").map(|it| format!("password = {it:?}\n")).unwrap_or_default();
+        let aqara = self.aqara.credentials(0);
+        let scene = |name: &str| &aqara.scenes[name];
+        format!(
+            "[mqtt]\nhost = {host:?}\nport = {port}\n{user}{password}\n\
+             [store]\npath = {store:?}\n\n\
+             [keeper]\nmin_refresh_gap = \"0s\"\n\n\
+             [home_assistant]\nannounce_delay = \"1s\"\n\n\
+             [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = {:?}\n\n\
+             [accounts.home]\nvendor = \"aqara\"\nname = \"Home\"\nbase_url = {:?}\n\
+             app_id = {:?}\nkey_id = {:?}\napp_key = {:?}\n\n\
+             [accounts.home.scenes]\ntv_pin_entry = {:?}\ntv_warning = {:?}\ntv_power_off = {:?}\n",
+            self.akuvox.url(),
+            self.aqara.url(),
+            aqara.app_id,
+            aqara.key_id,
+            aqara.app_key,
+            scene("TV PIN entry"),
+            scene("TV warning"),
+            scene("TV power off"),
+        )
+    }
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A file that users copy into their Home Assistant.
+pub(crate) fn package_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ha-discovery").join(name)
+}
+
+/// Says something even though tests are silent when they pass.
+pub(crate) fn tell(what: &str) {
+    let _ = writeln!(io::stderr(), "home_assistant: {what}");
+}
+
+/// Restarts Home Assistant with the package in place, which whoever runs it may have taken out again.
+async fn restart(ha: &HomeAssistant) {
+    take_up_package(Path::new(&variable("HA_CONFIG").unwrap()));
+    ha.restart().await;
+    // It says by MQTT that it was born when it has come to rest, which whoever started it may wait for as well.
+    ha.until_state("counter.trial_births", "1").await;
+    ha.until_state("script.latchkey_update_tokens", "off").await;
+}
+
+/// What the README tells users to do: the files in their places, and one line in `configuration.yaml`.
+fn take_up_package(config: &Path) {
+    let blueprints = config.join("blueprints/automation/latchkey");
+    let packages = config.join("packages");
+    fs::create_dir_all(&blueprints).unwrap();
+    fs::create_dir_all(&packages).unwrap();
+    fs::copy(package_file("package.yaml"), packages.join("latchkey.yaml")).unwrap();
+    for name in ["needs_attention.yaml", "refresh_token_ages.yaml"] {
+        let blueprint = package_file("blueprints/automation/latchkey").join(name);
+        fs::copy(blueprint, blueprints.join(name)).unwrap();
+    }
+    fs::write(packages.join("latchkey_trial.yaml"), TRIAL).unwrap();
+
+    let file = config.join("configuration.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    if !text.contains("packages:") {
+        let line = "homeassistant:\n  packages: !include_dir_named packages\n";
+        let text = if text.contains("homeassistant:\n") {
+            text.replacen("homeassistant:\n", line, 1)
+        } else {
+            format!("{text}\n{line}")
+        };
+        fs::write(&file, text).unwrap();
+    }
+}
+
+/// A variable of the environment that is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok().filter(|it| !it.is_empty())
+}

@@ -1,0 +1,291 @@
+//! What a user of Home Assistant touches, against a real Home Assistant and the broker that it uses.
+//!
+//! It is found by the environment: `HA_URL`, `HA_TOKEN` (a long-lived access token), `HA_CONFIG` (its configuration
+//! folder, which is written to), `MQTT_HOST`, `MQTT_PORT`, and where needed `MQTT_USER`, `MQTT_PASSWORD`; with `HA_LOG`
+//! its log is read too. Its MQTT integration must be set up. It is restarted, to take up the package.
+//! Where there is none these tests say that they were skipped, and fail if `LATCHKEY_DEMAND_HA` is set.
+#![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod api;
+mod bench;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::{Timestamp, ToSpan};
+use latchkey::{clock::Clock, demo::clouds::What};
+use serde_json::json;
+
+use bench::{Bench, package_file};
+
+/// What every account shows, by the end of its entity id.
+const OF_ACCOUNT: [&str; 10] = [
+    "sensor.latchkey_{}_condition",
+    "sensor.latchkey_{}_access_token_expires",
+    "sensor.latchkey_{}_last_refresh",
+    "sensor.latchkey_{}_next_refresh",
+    "sensor.latchkey_{}_refresh_token_updated",
+    "sensor.latchkey_{}_last_error",
+    "binary_sensor.latchkey_{}_needs_attention",
+    "binary_sensor.latchkey_{}_cloud",
+    "button.latchkey_{}_refresh_now",
+    "event.latchkey_{}_event",
+];
+
+/// What only the Aqara account shows.
+const OF_HOME: [&str; 4] = [
+    "sensor.latchkey_home_refresh_token_expires",
+    "scene.latchkey_home_tv_pin_entry",
+    "scene.latchkey_home_tv_power_off",
+    "scene.latchkey_home_tv_warning",
+];
+
+const OF_BRIDGE: [&str; 3] =
+    ["binary_sensor.latchkey_bridge_connection", "sensor.latchkey_bridge_started", "sensor.latchkey_bridge_version"];
+
+#[tokio::test]
+async fn all_entities_are_there_and_right() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    let clock = Clock::system();
+    let started = clock.now();
+    bench.start_latchkey();
+    for account in ["front_door", "home"] {
+        bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "missing").await;
+        bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_needs_attention"), "on").await;
+    }
+    bench.hand_in_tokens().await;
+    for account in ["front_door", "home"] {
+        bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "ok").await;
+        bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_needs_attention"), "off").await;
+        bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_cloud"), "on").await;
+        let event = format!("event.latchkey_{account}_event");
+        bench.ha.until(&event, "tokens_updated", |it| it["attributes"]["event_type"] == "tokens_updated").await;
+    }
+    let took = clock.now().duration_since(started);
+    bench::tell(&format!("all entities there and right after {:.1} s", took.as_secs_f64()));
+
+    let wanted = ["front_door", "home"].into_iter().flat_map(|it| OF_ACCOUNT.map(|id| id.replace("{}", it)));
+    let wanted: BTreeSet<String> = wanted.chain(OF_HOME.into_iter().chain(OF_BRIDGE).map(str::to_owned)).collect();
+    assert_eq!(bench.announced().await, wanted);
+
+    for account in ["front_door", "home"] {
+        let answer = bench.ha.script("latchkey_status", json!({ "entry_id": account })).await;
+        let status = &answer["data"];
+        for time in ["access_token_expires", "last_refresh", "next_refresh", "refresh_token_updated"] {
+            let shown = bench.ha.state(&format!("sensor.latchkey_{account}_{time}")).await.unwrap();
+            let said: Timestamp = status[format!("{time}_at")].as_str().unwrap().parse().unwrap();
+            assert_eq!(shown["state"].as_str().unwrap().parse::<Timestamp>().unwrap(), said, "{account} {time}");
+        }
+    }
+    let condition = bench.ha.state("sensor.latchkey_front_door_condition").await.unwrap();
+    assert_eq!(condition["attributes"]["friendly_name"], "Front door Condition");
+    assert_eq!(bench.ha.state("sensor.latchkey_front_door_last_error").await.unwrap()["state"], "none");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_refresh_button_and_a_scene_do_their_job_at_the_cloud() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let refreshes = bench.akuvox.counters().refreshes;
+    bench.ha.act("button.press", json!({ "entity_id": "button.latchkey_front_door_refresh_now" })).await;
+    bench.akuvox.wait_for(|it| refreshes < it.refreshes).await;
+    let event = "event.latchkey_front_door_event";
+    bench.ha.until(event, "refreshed", |it| it["attributes"]["event_type"] == "refreshed").await;
+
+    let scene = bench.aqara.credentials(0).scenes["TV PIN entry"].clone();
+    assert_eq!(bench.aqara.counters().scene_runs.get(&scene), None);
+    bench.ha.act("scene.turn_on", json!({ "entity_id": "scene.latchkey_home_tv_pin_entry" })).await;
+    let counters = bench.aqara.wait_for(|it| it.scene_runs.contains_key(&scene)).await;
+    assert_eq!((counters.scene_runs[&scene], counters.scene_runs.len()), (1, 1));
+    let last = "sensor.latchkey_last_answer";
+    bench.ha.until(last, "trigger_scene ok", |it| it["attributes"]["command"] == "trigger_scene").await;
+    assert_eq!(bench.ha.state(last).await.unwrap()["state"], "ok");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn the_scripts_of_the_package_return_the_answers() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let refreshed = bench.ha.script("latchkey_refresh_tokens", json!({ "entry_id": "front_door" })).await;
+    assert_eq!(refreshed["status"], "ok", "{refreshed}");
+    let status = bench.ha.script("latchkey_status", json!({ "entry_id": "front_door" })).await;
+    assert_eq!(status["data"]["condition"], "ok", "{status}");
+    assert_eq!(status["data"]["generation"], refreshed["data"]["generation"]);
+
+    let scene = bench.aqara.credentials(0).scenes["TV warning"].clone();
+    let arguments = json!({ "entry_id": "home", "scene": "tv_warning" });
+    let triggered = bench.ha.script("latchkey_trigger_scene", arguments).await;
+    assert_eq!(triggered, json!({ "status": "ok", "data": { "entry_id": "home", "scene": "tv_warning" } }));
+    assert_eq!(bench.aqara.counters().scene_runs[&scene], 1);
+
+    let arguments = json!({ "entry_id": "home", "scene": "no_such_scene" });
+    let refused = bench.ha.script("latchkey_trigger_scene", arguments).await;
+    assert_eq!(refused["error"]["code"], "unknown_scene", "{refused}");
+    // Digits alone look like a number to Home Assistant, and must arrive as the text that they are.
+    let arguments = json!({ "entry_id": "home", "refresh_token": "12345678901234567890123456789012" });
+    let refused = bench.ha.script("latchkey_update_tokens", arguments).await;
+    assert_eq!(refused["error"]["code"], "refresh_refused", "{refused}");
+
+    bench.stop_latchkey().await;
+    bench.ha.until_state("binary_sensor.latchkey_bridge_connection", "off").await;
+    let nobody = bench.ha.script("latchkey_refresh_tokens", json!({ "entry_id": "home" })).await;
+    assert_eq!(nobody["error"]["code"], "offline", "{nobody}");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn many_scripts_at_once_each_get_their_own_answer() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let ask = async |account| bench.ha.script("latchkey_status", json!({ "entry_id": account })).await;
+    let (front_door, home, nobody) = tokio::join!(ask("front_door"), ask("home"), ask("nobody"));
+    for (account, answer) in [("front_door", front_door), ("home", home)] {
+        assert_eq!(answer["data"]["entry_id"], account, "{answer}");
+    }
+    assert_eq!(nobody["error"]["code"], "unknown_account", "{nobody}");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_dead_grant_needs_attention_once_until_new_tokens_are_handed_in() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    bench.forget_notifications().await;
+
+    bench.akuvox.revoke(0, What::Grant);
+    bench.ha.act("button.press", json!({ "entity_id": "button.latchkey_front_door_refresh_now" })).await;
+    let needs_attention = "binary_sensor.latchkey_front_door_needs_attention";
+    bench.ha.until_state(needs_attention, "on").await;
+    bench.ha.until_state("sensor.latchkey_front_door_condition", "reauth_required").await;
+    bench.ha.until_state("counter.trial_needed", "1").await;
+    bench.ha.until_state("counter.trial_shown", "1").await;
+
+    bench.stop_latchkey().await;
+    bench.ha.until_state(needs_attention, "unavailable").await;
+    bench.start_latchkey();
+    bench.ha.until_state(needs_attention, "on").await;
+
+    let login = bench.akuvox.sign_in(0);
+    let arguments = json!({ "entry_id": "front_door", "token": login.token, "refresh_token": login.refresh_token });
+    let answer = bench.ha.script("latchkey_update_tokens", arguments).await;
+    assert_eq!(answer["data"]["outcome"], "proved", "{answer}");
+    bench.ha.until_state(needs_attention, "off").await;
+    bench.ha.until_state("sensor.latchkey_front_door_condition", "ok").await;
+    bench.ha.until_state("counter.trial_well", "1").await;
+    bench.ha.until_state("counter.trial_taken_back", "1").await;
+    // It told once, although the account was away and back in between.
+    assert_eq!(bench.ha.state("counter.trial_needed").await.unwrap()["state"], "1");
+    assert_eq!(bench.ha.state("counter.trial_shown").await.unwrap()["state"], "1");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn an_aging_refresh_token_is_warned_of_until_it_is_renewed() {
+    let Some(bench) = Bench::set_up().await else { return };
+    bench.ha.act("counter.reset", json!({ "entity_id": "counter.trial_warned" })).await;
+    bench.ha.act("counter.reset", json!({ "entity_id": "counter.trial_age_shown" })).await;
+    let now = Clock::system().now();
+    let set = async |hours: i64| {
+        let ends = (now + hours.hours()).to_string();
+        bench.ha.set_state("sensor.trial_refresh_token_expires", &ends).await;
+    };
+    set(8 * 24 + 1).await;
+    bench.ha.act("automation.trigger", json!({ "entity_id": "automation.trial_ages" })).await;
+    set(3 * 24).await;
+    bench.ha.act("automation.trigger", json!({ "entity_id": "automation.trial_ages" })).await;
+    bench.ha.until_state("counter.trial_warned", "1").await;
+    bench.ha.until_state("counter.trial_age_shown", "1").await;
+    set(30 * 24).await;
+    bench.ha.until_state("counter.trial_age_shown", "0").await;
+    assert_eq!(bench.ha.state("counter.trial_warned").await.unwrap()["state"], "1");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn the_blueprints_work_with_nothing_but_what_they_require() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    let (attention, ages) = ("automation.trial_plain_attention", "automation.trial_plain_ages");
+    let are_running = |n: u32| move |it: &serde_json::Value| it["attributes"]["current"] == n;
+    bench.ha.act("automation.turn_on", json!({ "entity_id": attention })).await;
+    bench.start_latchkey();
+    bench.ha.until(attention, "running", are_running(1)).await;
+    bench.hand_in_tokens().await;
+    bench.ha.until(attention, "idle", are_running(0)).await;
+    bench.ha.act("automation.turn_off", json!({ "entity_id": attention })).await;
+
+    let soon = (Clock::system().now() + 1.hour()).to_string();
+    bench.ha.set_state("sensor.trial_refresh_token_expires", &soon).await;
+    bench.ha.act("counter.reset", json!({ "entity_id": "counter.trial_age_shown" })).await;
+    bench.ha.act("automation.trigger", json!({ "entity_id": ages })).await;
+    bench.ha.until_state("counter.trial_age_shown", "1").await;
+    let much_later = (Clock::system().now() + (30 * 24).hours()).to_string();
+    bench.ha.set_state("sensor.trial_refresh_token_expires", &much_later).await;
+    bench.ha.until_state("counter.trial_age_shown", "0").await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn latchkey_comes_back_after_a_restart_and_after_kill_9() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let before = bench.announced().await;
+    let generation = bench.akuvox.account(0).generation;
+    for is_killed in [false, true] {
+        let started = bench.ha.state("sensor.latchkey_bridge_started").await.unwrap()["state"].clone();
+        // The time of the start is shown in whole seconds.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        if is_killed {
+            bench.kill_latchkey();
+        } else {
+            bench.stop_latchkey().await;
+            bench.ha.until_state("sensor.latchkey_home_condition", "unavailable").await;
+            bench.ha.until_state("binary_sensor.latchkey_bridge_connection", "off").await;
+        }
+        bench.start_latchkey();
+        let is_new = |it: &serde_json::Value| it["state"] != started && it["state"] != "unavailable";
+        bench.ha.until("sensor.latchkey_bridge_started", "a new time", is_new).await;
+        bench.ha.until_state("binary_sensor.latchkey_bridge_connection", "on").await;
+        bench.ha.until_state("sensor.latchkey_front_door_condition", "ok").await;
+        bench.ha.until_state("sensor.latchkey_home_condition", "ok").await;
+        assert_eq!(bench.announced().await, before);
+    }
+    // Nothing was refreshed merely because of a restart.
+    assert_eq!(bench.akuvox.account(0).generation, generation);
+    bench.ha.act("scene.turn_on", json!({ "entity_id": "scene.latchkey_home_tv_warning" })).await;
+    bench.aqara.wait_for(|it| !it.scene_runs.is_empty()).await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn everything_is_there_again_after_home_assistant_restarted() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let before = bench.announced().await;
+    bench.restart_home_assistant().await;
+    for account in ["front_door", "home"] {
+        bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "ok").await;
+    }
+    bench.ha.until_state("binary_sensor.latchkey_bridge_connection", "on").await;
+    assert_eq!(bench.announced().await, before);
+    let answer = bench.ha.script("latchkey_refresh_tokens", json!({ "entry_id": "front_door" })).await;
+    assert_eq!(answer["status"], "ok", "{answer}");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_entities_that_exist() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let dashboard = std::fs::read_to_string(package_file("dashboard.yaml")).unwrap();
+    let is_id =
+        |it: &&str| it.contains(".latchkey_") && !it.contains(|c: char| c != '.' && c != '_' && !c.is_alphanumeric());
+    let values = dashboard.lines().filter_map(|it| it.trim().rsplit(' ').next());
+    let named: BTreeSet<&str> = values.filter(is_id).collect();
+    assert!(15 < named.len(), "{named:?}");
+    for entity in named {
+        assert!(bench.ha.state(entity).await.is_some(), "{entity} is on the dashboard and does not exist");
+    }
+    bench.finish().await;
+}
