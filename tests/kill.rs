@@ -139,6 +139,9 @@ impl Trial {
         let reply = self.client.request(&format!("latchkey/{account}/status"), b"{}").await;
         let mut last = reply["data"].clone();
         if last["condition"] == "in_doubt" {
+            // One that was killed in its prompt retry as well is left alone for a while, unless somebody asks.
+            let command = format!("latchkey/{account}/refresh_tokens");
+            self.client.link.publish(Outgoing { qos: Qos::AtMostOnce, ..Outgoing::passing(command, "{}") });
             let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
             let message = self.client.heard(asked_at, &format!("the end of {account}'s doubt"), is_settled).await;
             last = condition(&message).1;

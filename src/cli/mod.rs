@@ -115,8 +115,9 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// Our own words are free of secrets at every level. Libraries are stopped at DEBUG, whatever RUST_LOG asks for: none was
-/// seen to show a secret at TRACE, but reqwest has lines there for the bytes of requests and sled for what it writes,
-/// and what keeps those quiet or sealed is not ours to promise for their next versions.
+/// seen to show a secret at TRACE, but reqwest has lines there for the bytes of requests, and what keeps those quiet is
+/// not ours to promise for its next versions. Libraries that log through `log` (sled, rumqttc) are not heard at all:
+/// sled does so while its threads end, when a subscriber can only panic.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
     is_ours || *metadata.level() <= Level::DEBUG
