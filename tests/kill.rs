@@ -140,8 +140,9 @@ impl Trial {
         let mut last = reply["data"].clone();
         if last["condition"] == "in_doubt" {
             // One that was killed in its prompt retry as well is left alone for a while, unless somebody asks.
-            let command = format!("latchkey/{account}/refresh_tokens");
-            self.client.link.publish(Outgoing { qos: Qos::AtMostOnce, ..Outgoing::passing(command, "{}") });
+            if last["consecutive_failures"] != 0 {
+                self.client.request(&format!("latchkey/{account}/refresh_tokens"), b"{}").await;
+            }
             let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
             let message = self.client.heard(asked_at, &format!("the end of {account}'s doubt"), is_settled).await;
             last = condition(&message).1;
