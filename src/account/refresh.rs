@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Attempt, BackOff, Class, Code, Dead, Doubt, Fingerprint, FreshTokens, Grant, Record, RefreshEnd, Refusals, Secret,
-    Setbacks, Slot, UnreadAnswer,
+    Slot, UnreadAnswer,
 };
 
 /// Three refusals of unknown meaning over this long are definitive.
@@ -126,12 +126,7 @@ impl Record {
         self.keep_as_previous(replaced.filter(|it| is_rotated || it.generation != base.generation));
         self.drop_unread_up_to(base.generation);
         self.drop_spent();
-        self.doubt = None;
-        self.dead = None;
-        self.fault = false;
-        self.unproven = false;
-        self.setbacks = Setbacks::default();
-        self.refusals = Refusals::default();
+        self.wake();
         self.last_refresh_at = Some(now);
         self.refresh_count += 1;
         Settlement::Renewed { slot: attempt.slot }

@@ -229,7 +229,7 @@ impl Record {
     }
 
     /// New tokens clear what was held against the old ones.
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         self.doubt = None;
         self.dead = None;
         self.fault = false;

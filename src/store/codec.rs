@@ -5,11 +5,12 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::stored::{Stored, StoredGrant, StoredSlot, StoredUnread, Time};
 use crate::account::{
-    Attempt, Candidate, Code, Dead, Doubt, Extras, Fingerprint, Grant, HandledUpdate, Record, RefreshEnd, Refusals,
-    Secret, Setbacks, Slot, UnreadAnswer, UpdateOutcome,
+    Attempt, Candidate, Code, Dead, Doubt, Fingerprint, Grant, HandledUpdate, Record, Refusals, Secret, Setbacks,
+    UpdateOutcome,
 };
 
 const VERSION: u32 = 1;
@@ -43,27 +44,6 @@ pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
     }
     let document: Document = serde_json::from_slice(payload).map_err(|_| CodecError::Damaged)?;
     document.into_record(revision)
-}
-
-/// A secret on its way into or out of a sealed payload.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Stored(String);
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl Stored {
-    fn of(secret: &Secret) -> Self {
-        Self(secret.expose().to_owned())
-    }
-
-    fn secret(&self) -> Secret {
-        Secret::new(self.0.as_str())
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,29 +93,6 @@ struct Document {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredGrant {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    access: Option<Stored>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh: Option<Stored>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    auth_token: Option<Stored>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    open_id: Option<String>,
-    issued_at: Time,
-    refresh_updated_at: Time,
-    #[serde(default)]
-    access_expires_at: Option<Time>,
-    #[serde(default)]
-    refresh_expires_at: Option<Time>,
-    generation: u64,
-    #[serde(default)]
-    proven: bool,
-    #[serde(default)]
-    refresh_end: Option<StoredEnd>,
-}
-
-#[derive(Serialize, Deserialize)]
 struct StoredCandidate {
     grant: StoredGrant,
     received_at: Time,
@@ -159,14 +116,6 @@ struct StoredAttempt {
     fingerprint: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredUnread {
-    received_at: Time,
-    slot: StoredSlot,
-    generation: u64,
-    body: Stored,
-}
-
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct StoredSetbacks {
@@ -174,38 +123,6 @@ struct StoredSetbacks {
     not_before: Option<Time>,
     last_error: Option<Code>,
     last_error_at: Option<Time>,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredSlot {
-    Candidate,
-    Current,
-    Previous,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StoredEnd {
-    Spent,
-    Refused,
-}
-
-/// Milliseconds since 1970 in UTC.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Time(i64);
-
-impl From<Timestamp> for Time {
-    fn from(time: Timestamp) -> Self {
-        Self(time.as_millisecond())
-    }
-}
-
-impl From<Time> for Timestamp {
-    fn from(time: Time) -> Self {
-        Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
 }
 
 // === impl Document ===
@@ -317,96 +234,12 @@ fn refusals((count, first_at): StoredRefusals) -> Refusals {
     Refusals { count, first_at: first_at.map(Timestamp::from) }
 }
 
-// === impl StoredUnread ===
-
-impl StoredUnread {
-    fn of(unread: &UnreadAnswer) -> Self {
-        Self {
-            received_at: unread.received_at.into(),
-            slot: unread.slot.into(),
-            generation: unread.generation,
-            body: Stored::of(&unread.body),
-        }
-    }
-
-    fn into_unread(self) -> UnreadAnswer {
-        UnreadAnswer {
-            received_at: self.received_at.into(),
-            slot: self.slot.into(),
-            generation: self.generation,
-            body: self.body.secret(),
-        }
-    }
-}
-
-// === impl StoredGrant ===
-
-impl StoredGrant {
-    fn of(grant: &Grant, persist_access: bool) -> Self {
-        Self {
-            access: grant.access.as_ref().filter(|_| persist_access).map(Stored::of),
-            refresh: grant.refresh.as_ref().map(Stored::of),
-            auth_token: grant.extras.auth_token.as_ref().map(Stored::of),
-            open_id: grant.extras.open_id.clone(),
-            issued_at: grant.issued_at.into(),
-            refresh_updated_at: grant.refresh_updated_at.into(),
-            access_expires_at: grant.access_expires_at.map(Time::from),
-            refresh_expires_at: grant.refresh_expires_at.map(Time::from),
-            generation: grant.generation,
-            proven: grant.proven,
-            refresh_end: grant.refresh_end.map(|it| match it {
-                RefreshEnd::Spent => StoredEnd::Spent,
-                RefreshEnd::Refused => StoredEnd::Refused,
-            }),
-        }
-    }
-
-    fn into_grant(self) -> Grant {
-        Grant {
-            access: self.access.as_ref().map(Stored::secret),
-            refresh: self.refresh.as_ref().map(Stored::secret),
-            extras: Extras { auth_token: self.auth_token.as_ref().map(Stored::secret), open_id: self.open_id },
-            issued_at: self.issued_at.into(),
-            refresh_updated_at: self.refresh_updated_at.into(),
-            access_expires_at: self.access_expires_at.map(Timestamp::from),
-            refresh_expires_at: self.refresh_expires_at.map(Timestamp::from),
-            generation: self.generation,
-            proven: self.proven,
-            refresh_end: self.refresh_end.map(|it| match it {
-                StoredEnd::Spent => RefreshEnd::Spent,
-                StoredEnd::Refused => RefreshEnd::Refused,
-            }),
-        }
-    }
-}
-
-// === impl StoredSlot ===
-
-impl From<Slot> for StoredSlot {
-    fn from(slot: Slot) -> Self {
-        match slot {
-            Slot::Candidate => Self::Candidate,
-            Slot::Current => Self::Current,
-            Slot::Previous => Self::Previous,
-        }
-    }
-}
-
-impl From<StoredSlot> for Slot {
-    fn from(slot: StoredSlot) -> Self {
-        match slot {
-            StoredSlot::Candidate => Self::Candidate,
-            StoredSlot::Current => Self::Current,
-            StoredSlot::Previous => Self::Previous,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
+    use crate::account::{Extras, RefreshEnd, Slot, UnreadAnswer};
 
     fn time() -> impl Strategy<Value = Timestamp> {
         // What a machine's clock may read, from before 1970 to after 2500, in the milliseconds that are kept.

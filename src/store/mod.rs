@@ -35,6 +35,7 @@ mod record;
 mod scan;
 mod seal;
 mod sled_store;
+mod stored;
 mod upkeep;
 mod writer;
 
