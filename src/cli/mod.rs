@@ -3,6 +3,8 @@
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(feature = "demo")]
+mod onlooker;
 mod run;
 #[cfg(feature = "demo")]
 pub mod simulate;
