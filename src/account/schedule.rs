@@ -18,6 +18,24 @@ const FUTURE: SignedDuration = SignedDuration::from_mins(5);
 /// The result may lie in the past. It depends on the record alone and not on chance, so that it can be shown; `now`
 /// matters only where the record speaks of times ahead of it, which some clock must have got wrong.
 pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: Timestamp) -> Option<Timestamp> {
+    let gap_end = record.last_attempt_at.filter(|it| *it <= now).map(|it| later(it, policy.min_refresh_gap));
+    let due = due(record, policy, account, now)?;
+    Some(gap_end.map_or(due, |gap_end| due.max(gap_end)))
+}
+
+/// As [`next_refresh`], for people: a refresh under way does not move what was due by its own start.
+pub(super) fn shown_next_refresh(
+    record: &Record,
+    policy: &Policy,
+    account: &AccountId,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let reckon = if record.attempt.is_some() { due } else { next_refresh };
+    reckon(record, policy, account, now)
+}
+
+/// When a refresh is due, before the least gap between two of them is minded.
+fn due(record: &Record, policy: &Policy, account: &AccountId, now: Timestamp) -> Option<Timestamp> {
     let slot = record.next_to_spend()?;
     let grant = record.grant(slot)?;
     let is_odd = record.is_from_the_future(now);
@@ -52,8 +70,7 @@ pub fn next_refresh(record: &Record, policy: &Policy, account: &AccountId, now: 
     let longest = if record.is_throttled() { LONGEST_PAUSE } else { policy.back_off.longest.max(FOUND_OPEN_AGAIN) };
     let longest = SignedDuration::try_from(longest.min(LONGEST_PAUSE)).unwrap_or_default();
     let patience = record.setbacks.not_before.filter(|it| it.duration_since(now) <= longest + FUTURE);
-    let gap_end = record.last_attempt_at.filter(|it| *it <= now).map(|it| later(it, policy.min_refresh_gap));
-    Some([patience, gap_end].into_iter().flatten().fold(due, Timestamp::max))
+    Some(patience.map_or(due, |patience| due.max(patience)))
 }
 
 impl BackOff {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     AccountId, Code, Policy, Record, RefreshEnd, Slot,
-    schedule::{expiring_from, next_refresh},
+    schedule::{expiring_from, shown_next_refresh},
 };
 
 /// How an account is. The options of the Home Assistant sensor.
@@ -119,7 +119,7 @@ impl Status {
             refresh_token_updated_at: current.filter(|it| it.refresh.is_some()).map(|it| it.refresh_updated_at),
             refresh_token_expires_at: current.and_then(|it| it.refresh_expires_at),
             last_refresh_at: record.last_refresh_at,
-            next_refresh_at: next_refresh(record, policy, id, now).filter(|_| !around.is_blocked),
+            next_refresh_at: shown_next_refresh(record, policy, id, now).filter(|_| !around.is_blocked),
             last_error: record.setbacks.last_error,
             last_error_at: record.setbacks.last_error_at,
             consecutive_failures: record.setbacks.consecutive,
