@@ -192,6 +192,8 @@ impl World {
 
     fn delete_by_hand(&mut self, topic: &str) {
         self.home.process(topic, b"");
+        // With the device go all entities in its name, also those that Home Assistant has not met since it started.
+        self.home.registry.retain(|it| it.0 != topic);
         self.home.retained.remove(topic);
         if self.is_connected {
             self.announcer.heard_discovery(topic, b"");
