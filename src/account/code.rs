@@ -27,7 +27,6 @@ pub enum Code {
     AlreadySpent,
     TokenInUse,
     TooSoon,
-    ReauthRequired,
     // What the vendor said, or did not say.
     Unreachable,
     NoAnswer,

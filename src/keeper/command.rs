@@ -128,7 +128,6 @@ fn words(code: Code) -> (&'static str, &'static str) {
             ("another account holds this refresh token", "Sign in once for each account: a shared token kills itself.")
         }
         Code::TooSoon => ("it was refreshed a moment ago", "Wait a little."),
-        Code::ReauthRequired => ("the login is dead", "Sign in again and give the new tokens with update_tokens."),
         Code::Unreachable => ("the vendor's cloud could not be reached", "Nothing was lost; Latchkey keeps trying."),
         Code::NoAnswer => {
             ("the vendor's cloud gave no answer", "Latchkey tries again; if the reply was lost, the login may be.")
