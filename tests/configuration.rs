@@ -5,8 +5,10 @@
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
 
 use latchkey::{
-    account::{AccountId, AmbiguousPolicy, Secret},
-    config::{ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load},
+    account::{AccountId, Secret},
+    config::{
+        AmbiguousPolicy, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load,
+    },
 };
 use tempfile::TempDir;
 
@@ -98,6 +100,8 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(account.min_refresh_gap, Duration::from_secs(60));
     let VendorSettings::Akuvox(akuvox) = &account.vendor else { panic!("{account:?}") };
     assert_eq!(akuvox.gate.as_str(), "https://gate.ecloud.akuvox.com:8600");
+    assert!(!akuvox.doors);
+    assert_eq!(akuvox.phone, None);
 }
 
 #[test]
@@ -428,9 +432,20 @@ fn what_goes_together_is_not_given_alone() {
         (format!("[mqtt]\npassword = 'a'\n{MINIMAL}"), "mqtt.username"),
         (format!("[mqtt]\nca_file = {file:?}\n{MINIMAL}"), "mqtt.ca_file"),
         (format!("[mqtt]\ntls = true\nclient_cert_file = {file:?}\n{MINIMAL}"), "mqtt.client_key_file"),
+        (format!("{MINIMAL}phone = '0701234567'\n"), "accounts.front_door.dial_code"),
+        (format!("{MINIMAL}dial_code = '46'\n"), "accounts.front_door.phone"),
     ] {
         assert_eq!(only(&bench.load(&toml, &[]).expect_err(&toml)).key, key);
     }
+}
+
+#[test]
+fn a_phone_number_is_read_with_its_blanks_and_keeps_its_zero() {
+    let toml = format!("{MINIMAL}dial_code = '+46'\nphone = '070-123 45 67'\n");
+    let settings = read(&toml);
+    let VendorSettings::Akuvox(akuvox) = &settings.accounts[&id("front_door")].vendor else { panic!() };
+    let phone = akuvox.phone.as_ref().unwrap();
+    assert_eq!((phone.dial_code.as_str(), phone.number.expose()), ("46", "0701234567"));
 }
 
 #[test]
@@ -534,8 +549,10 @@ fn no_error_shows_a_secret() {
         format!("[store]\nkey = '{CANARY}'\nkey_file = 'a'\n{MINIMAL}"),
         format!("[accounts.a]\nvendor = 'akuvox'\ngate = 'https://me:{CANARY}@gate.example.com'\n"),
         format!("[web]\npublic_url = 'https://me:{CANARY}@example.com'\n{MINIMAL}"),
+        format!("{MINIMAL}dial_code = '46'\nphone = '{CANARY}'\n"),
         format!("{AQARA}app_key = '<{CANARY}>'\n"),
         format!("{AQARA}app_key_file = '{CANARY}'\n"),
+        format!("{AQARA}app_key = '{CANARY}'\nlogin = ['{CANARY}']\n"),
     ] {
         let errors = bench.load(&toml, &[]).expect_err(&toml);
         assert!(!errors.to_string().contains(CANARY), "{errors}");
@@ -549,7 +566,7 @@ fn no_error_shows_a_secret() {
 #[test]
 fn settings_do_not_show_their_secrets() {
     let toml = format!(
-        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\n"
+        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\nlogin = '{CANARY}'\n"
     );
     assert!(!format!("{:?}", read(&toml)).contains(CANARY));
 }

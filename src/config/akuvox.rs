@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{accounts::Rhythm, section::Section, url::BaseUrl};
+use crate::account::Secret;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
@@ -42,6 +43,19 @@ pub struct AkuvoxSettings {
     /// The REST server, where it is not to be asked from the gate.
     pub rest: Option<BaseUrl>,
     pub user_agent: String,
+    /// Whether doors may be opened through Latchkey; false by default.
+    pub doors: bool,
+    /// Who gets the code of a login by SMS, if that is wanted.
+    pub phone: Option<Phone>,
+}
+
+/// The phone number of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phone {
+    /// The country's dial code, digits without `+`: `46`.
+    pub dial_code: String,
+    /// The number within the country, digits only. It is personal, so it is kept like a secret.
+    pub number: Secret,
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> Option<AkuvoxSettings> {
@@ -51,7 +65,15 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AkuvoxSettings> {
         let is_header_value = text.bytes().all(|it| matches!(it, b' '..=b'~'));
         is_header_value.then(|| text.to_owned()).ok_or_else(|| "expected plain ASCII".to_owned())
     });
-    Some(AkuvoxSettings { gate: gate?, rest, user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()) })
+    let doors = section.boolean("doors", false);
+    let phone = read_phone(section);
+    Some(AkuvoxSettings {
+        gate: gate?,
+        rest,
+        user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
+        doors,
+        phone,
+    })
 }
 
 /// The gate, given by one of three keys.
@@ -83,6 +105,30 @@ fn gate_of(subdomain: &str) -> Result<BaseUrl, String> {
 fn subdomain_of(country: &str) -> &'static str {
     let is_there = |countries: &[&str]| countries.iter().any(|it| it.eq_ignore_ascii_case(country));
     SUBDOMAINS.iter().find(|it| is_there(it.1)).map_or(DEFAULT_SUBDOMAIN, |it| it.0)
+}
+
+fn read_phone(section: &mut Section<'_>) -> Option<Phone> {
+    let has_phone = section.has("phone") || section.has("phone_file");
+    match (section.has("dial_code"), has_phone) {
+        (true, false) => section.report_missing("phone", "the number within the country", "give both or none"),
+        (false, true) => {
+            section.report_missing("dial_code", "the country's dial code", section.addition("dial_code", "\"46\""));
+        }
+        (true, true) | (false, false) => {}
+    }
+    let dial_code = section.parsed_by("dial_code", "46", |text| {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        let is_code = (1..=4).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
+        is_code.then(|| digits.to_owned()).ok_or_else(|| "expected the digits of a dial code, such as 46".to_owned())
+    });
+    let given = section.secret("phone")?;
+    let number: String = given.expose().chars().filter(|it| !matches!(it, ' ' | '-')).collect();
+    if !(4..=15).contains(&number.len()) || !number.bytes().all(|it| it.is_ascii_digit()) {
+        let why = "expected the digits of the number within the country, without the dial code";
+        section.report_invalid("phone", why, "for example `phone = \"0701234567\"`");
+        return None;
+    }
+    Some(Phone { dial_code: dial_code?, number: Secret::new(number) })
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ pub struct AqaraSettings {
     pub app_key: Secret,
     /// The language of the cloud's messages.
     pub lang: Lang,
+    /// The e-mail address or phone number that gets a login code, if that is wanted. It is personal, so it is kept like
+    /// a secret.
+    pub login: Option<Secret>,
     /// Scenes to show in Home Assistant, by names of the user's choice.
     pub scenes: BTreeMap<SceneKey, SceneId>,
 }
@@ -77,6 +80,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
     let key_id = section.required_by("key_id", "K.900000000000000001", header_value);
     let app_key = section.required_secret("app_key");
     let lang = section.choice("lang", &[("en", Lang::English), ("zh", Lang::Chinese)]);
+    let login = section.secret("login");
     let scenes = section.named("scenes", "AL.832619739930738688");
     Some(AqaraSettings {
         base_url: base_url?,
@@ -84,6 +88,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
         key_id: key_id?,
         app_key: app_key?,
         lang: lang.unwrap_or(Lang::English),
+        login,
         scenes: scenes.into_iter().collect(),
     })
 }

@@ -28,7 +28,7 @@ use std::{
 };
 
 pub use accounts::{AccountSettings, VendorSettings};
-pub use akuvox::AkuvoxSettings;
+pub use akuvox::{AkuvoxSettings, Phone};
 pub use aqara::{AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError};
 pub use errors::{ConfigError, ConfigErrors, Problem};
 pub use home_assistant::HomeAssistantSettings;
