@@ -5,10 +5,8 @@
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
 
 use latchkey::{
-    account::{AccountId, Secret},
-    config::{
-        AmbiguousPolicy, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load,
-    },
+    account::{AccountId, AmbiguousPolicy, Secret},
+    config::{ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load},
 };
 use tempfile::TempDir;
 

@@ -26,10 +26,16 @@ pub enum EventType {
     ConfigFault,
     /// The vendor answered a refresh, and the answer could not be read. It is kept.
     UnreadableAnswer,
+    /// Somebody signed in, or Latchkey did by itself.
+    LoggedIn,
+    /// The tokens were laid aside; they can be brought back for 30 days.
+    Forgotten,
+    /// What was forgotten is in use again.
+    Recalled,
 }
 
 impl EventType {
-    pub const ALL: [EventType; 9] = [
+    pub const ALL: [EventType; 12] = [
         Self::Refreshed,
         Self::RefreshFailed,
         Self::InDoubt,
@@ -39,6 +45,9 @@ impl EventType {
         Self::Recovered,
         Self::ConfigFault,
         Self::UnreadableAnswer,
+        Self::LoggedIn,
+        Self::Forgotten,
+        Self::Recalled,
     ];
 }
 

@@ -12,6 +12,8 @@ mod fixture;
 mod grant;
 mod holdings;
 mod id;
+mod inventory;
+mod login;
 mod policy;
 mod record;
 mod refresh;
@@ -26,6 +28,8 @@ pub use failure::Class;
 pub use fingerprint::{Fingerprint, FingerprintError, FingerprintKey};
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
+pub use inventory::{Inventory, Target, find_target, slug};
+pub use login::Credential;
 pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{
     Attempt, Candidate, Dead, Doubt, HandledUpdate, OLDER_UNREAD, RECENT_SPENT, Record, Refusals, SET_ASIDE, Setbacks,
@@ -34,5 +38,6 @@ pub use record::{
 pub use refresh::{Ending, Patience, Settlement};
 pub use schedule::next_refresh;
 pub use secret::{Masked, Secret};
+pub(crate) use status::rfc3339;
 pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
 pub use update::{Proposal, ProposedTokens, Taken};

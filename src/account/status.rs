@@ -165,8 +165,8 @@ fn access_token_status(record: &Record, now: Timestamp) -> AccessTokenStatus {
     }
 }
 
-/// Whole seconds are enough, and keep the history of Home Assistant quiet.
-fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+/// A time as it is shown: RFC 3339 in UTC, or null. Whole seconds are enough, and keep the history of Home Assistant quiet.
+pub(crate) fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serializer.collect_str(&format_args!("{}", time.strftime("%Y-%m-%dT%H:%M:%S+00:00"))),
         None => serializer.serialize_none(),

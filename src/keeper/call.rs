@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 use crate::{
-    account::{Class, Code, Secret},
+    account::{Class, Code, Inventory, Secret, find_target},
     vendor::VendorError,
 };
 
@@ -27,7 +27,7 @@ impl Shared {
         if !keeping.vendor.rules().has_scenes {
             return Err(CommandError::new(Code::NotSupported, &keeping.id));
         }
-        let Some(scene_id) = keeping.vendor.scene_id(scene) else {
+        let Some(scene_id) = scene_id(&keeping.vendor.configured(), scene) else {
             // It is not quoted: it may be a token in the wrong place.
             return Err(CommandError::new(Code::UnknownScene, &keeping.id));
         };
@@ -109,6 +109,18 @@ fn not_done(keeping: &Keeping, failure: &VendorError) -> CommandError {
         }
         _ => CommandError::new(failure.code, id).because(failure),
     }
+}
+
+/// The vendor's id of a scene: of one that is known, or the id that was given.
+fn scene_id(inventory: &Inventory, scene: &str) -> Option<String> {
+    find_target(&inventory.scenes, scene)
+        .map(|it| it.id.clone())
+        .or_else(|| is_scene_id(scene).then(|| scene.to_owned()))
+}
+
+/// `AL.` and digits (protocol/aqara.md §5.5).
+fn is_scene_id(text: &str) -> bool {
+    text.strip_prefix("AL.").is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
 }
 
 struct HeldAccess {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::account::{AccountId, Code, Proposal, Status, UpdateOutcome};
+use crate::account::{AccountId, Code, Credential, Proposal, Status, Target, UpdateOutcome, rfc3339};
 
 /// One request. It means the same by MQTT, HTTP and the command line.
 #[derive(Clone, Debug)]
@@ -20,6 +21,31 @@ pub enum Command {
     TriggerScene {
         entry_id: AccountId,
         scene: String,
+    },
+    /// `door`: as a scene. It is opened at most once.
+    OpenDoor {
+        entry_id: AccountId,
+        door: String,
+    },
+    /// Asks the vendor.
+    ListScenes {
+        entry_id: AccountId,
+    },
+    /// Has the vendor send a code to the configured phone or address.
+    RequestLoginCode {
+        entry_id: AccountId,
+    },
+    Login {
+        entry_id: AccountId,
+        credential: Credential,
+    },
+    /// Lays everything that is held aside, sealed, for 30 days.
+    Forget {
+        entry_id: AccountId,
+    },
+    /// Brings back what was forgotten.
+    Recall {
+        entry_id: AccountId,
     },
     Status {
         entry_id: AccountId,
@@ -46,6 +72,34 @@ pub enum ReplyData {
         entry_id: AccountId,
         scene: String,
     },
+    Opened {
+        entry_id: AccountId,
+        door: String,
+    },
+    Scenes {
+        entry_id: AccountId,
+        scenes: Vec<Target>,
+    },
+    /// The vendor was asked for a code, and said that it is on its way.
+    CodeRequested {
+        entry_id: AccountId,
+    },
+    LoggedIn {
+        entry_id: AccountId,
+        generation: u64,
+        /// Without one the login lasts as long as its access token.
+        has_refresh_token: bool,
+    },
+    Forgotten {
+        entry_id: AccountId,
+        /// Until when it can be brought back.
+        #[serde(serialize_with = "rfc3339")]
+        until: Option<Timestamp>,
+    },
+    Recalled {
+        entry_id: AccountId,
+        generation: u64,
+    },
     Status {
         entry_id: AccountId,
         #[serde(flatten)]
@@ -71,6 +125,12 @@ impl Command {
             Self::UpdateTokens { entry_id, .. }
             | Self::RefreshTokens { entry_id }
             | Self::TriggerScene { entry_id, .. }
+            | Self::OpenDoor { entry_id, .. }
+            | Self::ListScenes { entry_id }
+            | Self::RequestLoginCode { entry_id }
+            | Self::Login { entry_id, .. }
+            | Self::Forget { entry_id }
+            | Self::Recall { entry_id }
             | Self::Status { entry_id } => entry_id,
         }
     }
@@ -108,6 +168,12 @@ fn words(code: Code) -> (&'static str, &'static str) {
         Code::TooLarge => ("the payload is too large", "A command has at most 64 KiB."),
         Code::UnknownAccount => ("there is no account of this id", "Use an id that stands under [accounts]."),
         Code::UnknownScene => ("there is no scene of this name", "Name it under the account's scenes, or give its id."),
+        Code::UnknownDoor => {
+            ("there is no door of this name", "Give its key, its id, or a name that only one door has.")
+        }
+        Code::DoorsOff => {
+            ("doors of this account are not opened by MQTT", "Set `doors = true` for the account, if you want that.")
+        }
         Code::NotSupported => ("this vendor has no such thing", "Use an account of another vendor."),
         Code::Retained => {
             ("a retained command is not carried out", "Publish it again without the retain flag; it was cleared.")
@@ -128,6 +194,21 @@ fn words(code: Code) -> (&'static str, &'static str) {
             ("another account holds this refresh token", "Sign in once for each account: a shared token kills itself.")
         }
         Code::TooSoon => ("it was refreshed a moment ago", "Wait a little."),
+        Code::NotForgotten => {
+            ("there is nothing that could be brought back", "Give tokens with update_tokens, or sign in.")
+        }
+        Code::LoginNotSet => (
+            "who is to sign in is not configured",
+            "Akuvox: set `dial_code` and `phone`, or `user`. Aqara: set `login`. Then try again.",
+        ),
+        Code::NoCodeRequested => {
+            ("no code was asked for", "Send request_login_code first, and give the code that arrives.")
+        }
+        Code::WrongCode => (
+            "the vendor does not accept the code: it is mistyped, used or too old",
+            "Send request_login_code again, and give the new code.",
+        ),
+        Code::LoginRefused => ("the vendor does not accept this login", "Check the user and the password."),
         Code::Unreachable => ("the vendor's cloud could not be reached", "Nothing was lost; Latchkey keeps trying."),
         Code::NoAnswer => {
             ("the vendor's cloud gave no answer", "Latchkey tries again; if the reply was lost, the login may be.")
@@ -147,6 +228,10 @@ fn words(code: Code) -> (&'static str, &'static str) {
         Code::ReplyLost => (
             "the reply was lost during rotation, and the refresh token is dead",
             "Sign in again and give the new tokens with update_tokens.",
+        ),
+        Code::SignedInElsewhere => (
+            "somebody else refreshed or signed in with this login, so these tokens are dead",
+            "Sign in again, with a login of Latchkey's own that the phone's app does not use.",
         ),
         Code::ConfigFault => (
             "the vendor does not accept the application's keys or signature; the tokens are untouched",

@@ -36,7 +36,7 @@ pub use command::{Command, CommandError, Reply, ReplyData};
 pub use notice::{Event, Notice, Trigger};
 
 use crate::{
-    account::{AccountId, Code, FingerprintKey, Policy, Record, Status},
+    account::{AccountId, Code, FingerprintKey, Inventory, Policy, Record, Status},
     clock::Clock,
     config::AccountSettings,
     store::{Store, StoreError, codec},
@@ -180,6 +180,11 @@ impl Keeper {
         self.0.accounts.get(account).map(|it| it.status())
     }
 
+    /// The doors and scenes of an account, as far as they are known.
+    pub fn inventory(&self, account: &AccountId) -> Option<Inventory> {
+        self.0.accounts.get(account).map(|it| it.vendor.configured())
+    }
+
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         let first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -248,6 +253,12 @@ impl Shared {
             Command::UpdateTokens { proposal, .. } => self.update_tokens(keeping, proposal, taken).await,
             Command::RefreshTokens { .. } => self.refresh_tokens(keeping).await,
             Command::TriggerScene { scene, .. } => self.trigger_scene(keeping, &scene).await,
+            Command::OpenDoor { .. }
+            | Command::ListScenes { .. }
+            | Command::RequestLoginCode { .. }
+            | Command::Login { .. }
+            | Command::Forget { .. }
+            | Command::Recall { .. } => Err(CommandError::new(Code::NotSupported, &keeping.id)),
             Command::Status { .. } => {
                 let (entry_id, status) = (keeping.id.clone(), Box::new(keeping.status()));
                 Ok(ReplyData::Status { entry_id, status })

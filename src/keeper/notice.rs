@@ -9,6 +9,8 @@ use crate::account::{AccountId, Code, EventType};
 pub enum Notice {
     /// The account's status may read differently now.
     Changed(AccountId),
+    /// Its doors or scenes may be others now.
+    Inventory(AccountId),
     Happened(AccountId, Event),
 }
 

@@ -114,7 +114,7 @@ impl Commands {
             Command::UpdateTokens { proposal, .. } => {
                 proposal.tokens.refresh().is_some() || self.needs_tokens(entry_id)
             }
-            Command::RefreshTokens { .. } | Command::TriggerScene { .. } | Command::Status { .. } => false,
+            _ => false,
         };
         if is_retained && !is_welcome_retained {
             return Err(CommandError::new(Code::Retained, entry_id));

@@ -20,6 +20,11 @@ impl VendorError {
         Self { class, code, vendor_code: None, http_status: None }
     }
 
+    /// This vendor has no such thing.
+    pub fn not_supported() -> Self {
+        Self::new(Class::Target, Code::NotSupported)
+    }
+
     pub fn with_vendor_code(mut self, vendor_code: &str) -> Self {
         let is_plain = |it: &char| it.is_ascii_alphanumeric() || "-_.".contains(*it);
         self.vendor_code = Some(vendor_code.chars().filter(is_plain).take(24).collect());

@@ -20,7 +20,7 @@ pub use error::VendorError;
 pub use http::{Answer, Http};
 
 use crate::{
-    account::{FreshTokens, Secret},
+    account::{Credential, FreshTokens, Inventory, Secret},
     config::{AccountSettings, VendorSettings},
 };
 
@@ -82,14 +82,81 @@ pub trait Vendor: Send + Sync {
     /// Asks cheaply whether the access token is good. `None`: this vendor has no such call.
     async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>>;
 
-    /// The vendor's id of a scene, by its configured name or by that id itself.
-    fn scene_id(&self, scene: &str) -> Option<String>;
+    /// The targets that the user named, in whatever the vendor lists.
+    fn configured(&self) -> Inventory;
+
+    /// Lists what the login can act on, by the vendor's ids, in as many calls as that takes; `toll` is taken before each.
+    async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError>;
 
     /// Runs a scene by its vendor id. Errors `Ambiguous` where it may have run.
-    async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError>;
+    async fn trigger_scene(&self, _access: &Secret, _scene_id: &str) -> Result<(), VendorError> {
+        Err(VendorError::not_supported())
+    }
+
+    /// Opens a door by the id that [`Vendor::inventory`] gave. Errors `Ambiguous` where it may have been opened.
+    async fn open_door(&self, _access: &Secret, _door_id: &str) -> Result<(), VendorError> {
+        Err(VendorError::not_supported())
+    }
+
+    /// Has a code sent to the configured phone or address. Errors: `LoginNotSet` where none is configured.
+    async fn request_code(&self) -> Result<(), VendorError> {
+        Err(VendorError::not_supported())
+    }
+
+    /// Signs in for a new grant. Never repeated here: a code works once. Errors as with [`Vendor::refresh`], and
+    /// `LoginNotSet` where nobody is configured who could sign in so.
+    async fn login(&self, _with: SignIn<'_>) -> Result<Answer, VendorError> {
+        Err(VendorError::not_supported())
+    }
+
+    /// Reads the answer to a login, as [`Vendor::read_refresh`] does. Errors: `WrongCode` and `LoginRefused` where that
+    /// is what the vendor said.
+    fn read_login(&self, _answer: &Answer) -> Result<FreshTokens, VendorError> {
+        Err(VendorError::not_supported())
+    }
+
+    /// What is kept of a password so that [`SignIn::Kept`] works.
+    fn kept_form(&self, _password: &Secret) -> Option<Secret> {
+        None
+    }
+
+    /// Shows an access token that a user brought to the vendor, as its own apps do at a login with tokens. The answer may
+    /// bring others. `None`: this vendor has no such call.
+    async fn check_in(&self, _access: &Secret, _auth_token: Option<&Secret>) -> Option<Result<Answer, VendorError>> {
+        None
+    }
+
+    /// Reads the answer to [`Vendor::check_in`]: what it does not bring is absent. `AccessRejected`: it is not accepted.
+    fn read_check_in(&self, _answer: &Answer) -> Result<FreshTokens, VendorError> {
+        Err(VendorError::not_supported())
+    }
 
     /// The vendor's idea of the time, from any answer's `Date` header. Spends no token.
     async fn server_time(&self) -> Option<Timestamp>;
+}
+
+/// What a login is done with.
+#[derive(Clone, Copy, Debug)]
+pub enum SignIn<'a> {
+    Code(&'a Secret),
+    Password(&'a Secret),
+    /// What [`Vendor::kept_form`] made of a password.
+    Kept(&'a Secret),
+}
+
+impl<'a> From<&'a Credential> for SignIn<'a> {
+    fn from(credential: &'a Credential) -> Self {
+        match credential {
+            Credential::Code(code) => Self::Code(code),
+            Credential::Password { password, .. } => Self::Password(password),
+        }
+    }
+}
+
+/// Takes one call from what a vendor allows, before the call is made.
+pub trait Toll: Sync {
+    /// Fails with `Throttled` where there is no room.
+    fn take(&self) -> Result<(), VendorError>;
 }
 
 /// What a vendor prescribes for its tokens.
@@ -100,6 +167,7 @@ pub struct Rules {
     pub refresh_needs_access: bool,
     pub persist_access: bool,
     pub has_scenes: bool,
+    pub has_doors: bool,
 }
 
 /// A limit on calls that accounts may share.

@@ -12,9 +12,9 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Fingerprint, FreshTokens, Record, Secret},
+    account::{AccountId, Fingerprint, FreshTokens, Inventory, Record, Secret},
     store::{Commit, Entry, Store, StoreError, codec},
-    vendor::{Answer, Budget, Rules, Spend, Vendor, VendorError, VendorKind},
+    vendor::{Answer, Budget, Rules, SignIn, Spend, Toll, Vendor, VendorError, VendorKind},
 };
 use tokio::sync::watch;
 
@@ -169,8 +169,40 @@ impl Vendor for Altered {
         self.vendor.check_access(access).await
     }
 
-    fn scene_id(&self, scene: &str) -> Option<String> {
-        self.vendor.scene_id(scene)
+    fn configured(&self) -> Inventory {
+        self.vendor.configured()
+    }
+
+    async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
+        self.vendor.inventory(access, toll).await
+    }
+
+    async fn open_door(&self, access: &Secret, door_id: &str) -> Result<(), VendorError> {
+        self.vendor.open_door(access, door_id).await
+    }
+
+    async fn request_code(&self) -> Result<(), VendorError> {
+        self.vendor.request_code().await
+    }
+
+    async fn login(&self, with: SignIn<'_>) -> Result<Answer, VendorError> {
+        self.vendor.login(with).await
+    }
+
+    fn read_login(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
+        self.vendor.read_login(answer)
+    }
+
+    fn kept_form(&self, password: &Secret) -> Option<Secret> {
+        self.vendor.kept_form(password)
+    }
+
+    async fn check_in(&self, access: &Secret, auth_token: Option<&Secret>) -> Option<Result<Answer, VendorError>> {
+        self.vendor.check_in(access, auth_token).await
+    }
+
+    fn read_check_in(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
+        self.vendor.read_check_in(answer)
     }
 
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {

@@ -14,12 +14,12 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::{
-    account::{Class, Code, FreshTokens, Secret},
+    account::{Class, Code, FreshTokens, Inventory, Secret},
     config::AkuvoxSettings,
 };
 
 use super::{
-    Answer, Http, Rules, Spend, Vendor, VendorError, VendorKind,
+    Answer, Http, Rules, Spend, Toll, Vendor, VendorError, VendorKind,
     http::{Request, header_value},
 };
 
@@ -84,6 +84,7 @@ impl Vendor for Akuvox {
             refresh_needs_access: true,
             persist_access: true,
             has_scenes: false,
+            has_doors: true,
         }
     }
 
@@ -124,12 +125,12 @@ impl Vendor for Akuvox {
         Some(check.await)
     }
 
-    fn scene_id(&self, _scene: &str) -> Option<String> {
-        None
+    fn configured(&self) -> Inventory {
+        Inventory::default()
     }
 
-    async fn trigger_scene(&self, _access: &Secret, _scene_id: &str) -> Result<(), VendorError> {
-        Err(VendorError::new(Class::Target, Code::NotSupported))
+    async fn inventory(&self, _access: &Secret, _toll: &dyn Toll) -> Result<Inventory, VendorError> {
+        Err(VendorError::not_supported())
     }
 
     async fn server_time(&self) -> Option<Timestamp> {

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 pub use signature::sign;
 
 use crate::{
-    account::{Class, Code, FreshTokens, Secret},
+    account::{Class, Code, FreshTokens, Inventory, Secret, Target},
     config::AqaraSettings,
 };
 
 use super::{
-    Answer, Budget, Http, Rules, Spend, Vendor, VendorError, VendorKind,
+    Answer, Budget, Http, Rules, Spend, Toll, Vendor, VendorError, VendorKind,
     http::{Request, header_value},
 };
 
@@ -86,6 +86,7 @@ impl Vendor for Aqara {
             refresh_needs_access: false,
             persist_access: false,
             has_scenes: true,
+            has_doors: false,
         }
     }
 
@@ -122,9 +123,15 @@ impl Vendor for Aqara {
         None
     }
 
-    fn scene_id(&self, scene: &str) -> Option<String> {
-        let configured = self.settings.scenes.iter().find(|(key, _)| key.as_str() == scene);
-        configured.map(|(_, id)| id.to_string()).or_else(|| is_scene_id(scene).then(|| scene.to_owned()))
+    fn configured(&self) -> Inventory {
+        let scenes = self.settings.scenes.iter();
+        let scenes =
+            scenes.map(|(key, id)| Target { key: key.to_string(), id: id.to_string(), name: title(key.as_str()) });
+        Inventory { doors: Vec::new(), scenes: scenes.collect() }
+    }
+
+    async fn inventory(&self, _access: &Secret, _toll: &dyn Toll) -> Result<Inventory, VendorError> {
+        Err(VendorError::not_supported())
     }
 
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
@@ -137,9 +144,11 @@ impl Vendor for Aqara {
     }
 }
 
-/// `AL.` and digits (protocol/aqara.md §5.5).
-fn is_scene_id(text: &str) -> bool {
-    text.strip_prefix("AL.").is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
+/// `tv_pin_entry` as people read it: `Tv pin entry`.
+fn title(key: &str) -> String {
+    let text = key.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// 32 hexadecimal digits, new for every request.
