@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::{
     account::{Class, Code, Credential, EventType, Fingerprint, FreshTokens, HandledLogin, Secret, UnreadLogin},
     store::StoreError,
-    vendor::{Answer, SignIn, VendorError, VendorKind},
+    vendor::{Answer, SignIn, SignInKind, VendorError, VendorKind},
 };
 
 use super::{
@@ -155,7 +155,8 @@ impl Shared {
             Ok(answer) => {
                 let storable = catch_unwind(AssertUnwindSafe(|| keeping.vendor.storable(&answer))).unwrap_or_default();
                 (
-                    read_login(keeping, &answer).inspect_err(|failure| note_unstorable(keeping, failure, &answer)),
+                    read_login(keeping, &answer, login.kind())
+                        .inspect_err(|failure| note_unstorable(keeping, failure, &answer)),
                     storable,
                 )
             }
@@ -195,8 +196,8 @@ impl Shared {
         tell_captured(keeping, fresh.refresh.as_ref(), source(keeping, login));
         keeping.happened(EventType::LoggedIn, login.by(), None);
         if !has_refresh_token {
-            // The vendor's own apps show themselves next, and may get one there.
-            self.check_in(keeping).await;
+            // The vendor's own apps show themselves next, and may get one there. If not, nothing is lost.
+            self.show_access(keeping).await;
         }
         let has_refresh_token = keeping.record().current.as_ref().is_some_and(|it| it.refresh.is_some());
         Landing::LoggedIn { generation, has_refresh_token }
@@ -231,6 +232,10 @@ impl Shared {
             keeping.happened(EventType::UnreadableAnswer, login.by(), Some(failure.code));
         } else {
             warn!(%account, code = %failure.code, "not signed in: {failure}");
+            if matches!(login, Login::ByItself) {
+                // Nobody waits for a reply.
+                keeping.happened(EventType::RefreshFailed, login.by(), Some(failure.code));
+            }
         }
         if may_have_happened && keeping.record().doubt.is_some() {
             keeping.happened(EventType::InDoubt, login.by(), Some(failure.code));
@@ -244,8 +249,19 @@ impl Shared {
         let _ = self.launch_own(keeping, Errand::Login(Arc::new(Login::ByItself)));
     }
 
-    /// Shows the vendor the access token at hand, and takes what it gives for it.
+    /// The flight of a check-in: an access token that somebody brought is taken back where the vendor does not accept it.
     pub(super) async fn check_in(&self, keeping: &Keeping) -> Landing {
+        let generation = keeping.record().current.as_ref().map(|it| it.generation);
+        let landing = self.show_access(keeping).await;
+        if let (Landing::Failed { code: Code::AccessRejected, .. }, Some(generation)) = (landing, generation) {
+            let at = self.clock.now();
+            self.commit_at_last(keeping, None, |record| record.withdraw_access(generation, at)).await;
+        }
+        landing
+    }
+
+    /// Shows the vendor the access token at hand, and takes what it gives for it.
+    async fn show_access(&self, keeping: &Keeping) -> Landing {
         let record = keeping.record();
         let Some(current) = &record.current else { return Landing::grounded(Code::TokenRequired) };
         let Some(access) = &current.access else { return Landing::grounded(Code::TokenRequired) };
@@ -270,14 +286,8 @@ impl Shared {
                 }
                 Landing::CheckedIn
             }
-            Err(failure) if failure.class == Class::AccessRejected => {
-                warn!(account = %keeping.id, "the vendor does not accept the access token: {failure}");
-                let generation = current.generation;
-                self.commit_at_last(keeping, None, |record| record.withdraw_access(generation, at)).await;
-                Landing::grounded(failure.code)
-            }
             Err(failure) => {
-                warn!(account = %keeping.id, code = %failure.code, "the access token could not be shown to the vendor: {failure}");
+                warn!(account = %keeping.id, code = %failure.code, "the access token was shown to the vendor: {failure}");
                 Landing::grounded(failure.code)
             }
         }
@@ -291,7 +301,8 @@ impl Shared {
             return None;
         }
         let answer = Answer { body: unread.body, vendor_ahead_by: None, retry_after: None };
-        let fresh = read_login(keeping, &answer).ok()?;
+        // A success reads the same whatever it was done with.
+        let fresh = read_login(keeping, &answer, SignInKind::Code).ok()?;
         info!(account = %keeping.id, "the answer to a login that was kept can be read now");
         Some(self.signed_in(keeping, &Login::ByItself, fresh, None, unread.received_at).await)
     }
@@ -304,6 +315,13 @@ impl Shared {
 }
 
 impl Login {
+    fn kind(&self) -> SignInKind {
+        match self {
+            Self::Asked(credential) => SignIn::from(credential).kind(),
+            Self::ByItself => SignInKind::Password,
+        }
+    }
+
     fn by(&self) -> Trigger {
         match self {
             Self::Asked(_) => Trigger::Command,
@@ -318,8 +336,8 @@ impl From<StoreError> for NoCode {
     }
 }
 
-fn read_login(keeping: &Keeping, answer: &Answer) -> Result<FreshTokens, VendorError> {
-    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer))).unwrap_or_else(|_| Err(unreadable()))
+fn read_login(keeping: &Keeping, answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
+    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer, by))).unwrap_or_else(|_| Err(unreadable()))
 }
 
 fn unreadable() -> VendorError {
