@@ -80,7 +80,9 @@ async fn a_wrong_code_and_a_wrong_password_are_told_as_what_they_are() {
         let refused = vendor.read_login(&answer, SignInKind::Code).unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Target, Code::WrongCode), "{wrong}");
     }
-    vendor.login(SignIn::Code(&right)).await.unwrap();
+    let with_blanks = Secret::new(format!(" {} ", right.expose()));
+    let answer = vendor.login(SignIn::Code(&with_blanks)).await.unwrap();
+    vendor.read_login(&answer, SignInKind::Code).unwrap();
     let again = vendor.login(SignIn::Code(&right)).await.unwrap();
     assert_eq!(vendor.read_login(&again, SignInKind::Code).unwrap_err().code, Code::WrongCode, "a code works once");
 
