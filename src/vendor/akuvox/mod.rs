@@ -122,7 +122,7 @@ impl Akuvox {
     async fn login_by_code(&self, code: &Secret) -> Result<Answer, VendorError> {
         let Some(phone) = &self.settings.phone else { return Err(login_not_set()) };
         let number = veil::phone(&phone.number);
-        let code = veil::percent_encoded(code.expose());
+        let code = veil::percent_encoded(code.expose().trim());
         let path = format!("sms_login?phone={}&code={code}&area_code={}", number.expose(), phone.dial_code);
         self.ask_gate(&path, self.headers(&self.settings.api_versions.sms_login)?).await
     }
@@ -237,9 +237,10 @@ impl Vendor for Akuvox {
             SignIn::Password(password) => self.login_by_password(&veil::password(password)).await?,
             SignIn::Kept(kept) => self.login_by_password(kept).await?,
         };
-        // It names the REST host of this very login. Where it does not, the gate is asked when the host is needed.
-        if let Ok(named) = rest::named(&answer, &self.settings.gate) {
-            *self.rest.lock().await = Some(named);
+        // It names the REST host of this very login. Where it does not, the gate is asked when the host is needed. The
+        // answer holds tokens that nobody has kept yet, so nothing is waited for.
+        if let (Ok(named), Ok(mut rest)) = (rest::named(&answer, &self.settings.gate), self.rest.try_lock()) {
+            *rest = Some(named);
         }
         Ok(answer)
     }
