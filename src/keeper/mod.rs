@@ -8,6 +8,7 @@ mod agenda;
 mod asked;
 mod attempt;
 mod call;
+mod check_in;
 mod command;
 mod fitness;
 mod flight;
