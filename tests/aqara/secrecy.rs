@@ -1,11 +1,10 @@
 //! What leaves, and what is said of what comes back.
 
 use latchkey::{
-    SignInKind,
     account::{Code, Secret},
     clock::Clock,
     demo::clouds::{AqaraCloud, aqara::DetailKey},
-    vendor::SignIn,
+    vendor::{SignIn, SignInKind},
 };
 use serde_json::json;
 
