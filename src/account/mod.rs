@@ -28,7 +28,7 @@ pub use failure::Class;
 pub use fingerprint::{Fingerprint, FingerprintError, FingerprintKey};
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
-pub use inventory::{Inventory, Target, find_target, slug};
+pub use inventory::{Inventory, Target, find_shown_or_listed, find_target, slug};
 pub use login::Credential;
 pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{

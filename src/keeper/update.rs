@@ -49,6 +49,7 @@ impl Shared {
             Taken::Adopted => {
                 log_captured(keeping, &proposal.tokens);
                 keeping.happened(EventType::TokensUpdated, Trigger::Update, None);
+                self.tend_inventory(keeping, true);
                 Ok(updated(keeping, UpdateOutcome::Adopted))
             }
             Taken::Unchanged => Ok(updated(keeping, UpdateOutcome::Unchanged)),

@@ -6,7 +6,7 @@ mod signature;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderValue},
@@ -141,6 +141,10 @@ impl Vendor for Aqara {
 
     async fn server_time(&self) -> Option<Timestamp> {
         self.http.server_time(self.settings.base_url.as_str()).await
+    }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.http.vendor_ahead_by()
     }
 }
 
