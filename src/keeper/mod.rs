@@ -2,7 +2,8 @@
 //!
 //! [`Keeper::start`] loads the records and starts the schedule (`agenda`); a refresh runs as a `flight`, one for an
 //! account at a time, made of an `attempt` or two, each of which is `settle`d; commands come in by [`Keeper::submit`]. A
-//! record changes in one place only, `Keeping::change`, which returns when the change is on disk.
+//! record changes in one place only, `Keeping::change`, which returns when the change is on disk. What acts on the house
+//! is a `call`, made with a live token by way of `access`; the `inventory` is what there is to act on.
 
 mod access;
 mod agenda;

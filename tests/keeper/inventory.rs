@@ -31,6 +31,8 @@ async fn a_restart_asks_the_vendor_for_nothing_and_knows_the_doors_and_scenes() 
     let before = (bench.akuvox.counters().calls, bench.aqara.counters().calls);
     let house = home.start(&bench, &[FRONT, HOME]);
     assert_eq!((house.inventory(FRONT), house.inventory(HOME)), (doors(), known));
+    // This would wait for a listing that is under way, and at the age of a day it asks for none itself.
+    assert_eq!(code(&house.scene(HOME, "nothing").await), Some(Code::UnknownScene));
     house.stop().await;
     assert_eq!((street.n_listings(), home.n_listings()), (1, 1));
     assert_eq!((bench.akuvox.counters().calls, bench.aqara.counters().calls), before);
@@ -142,7 +144,7 @@ async fn new_tokens_may_be_another_logins_so_its_doors_are_listed_at_once() {
 }
 
 #[tokio::test]
-async fn a_listing_in_the_background_that_fails_waits_an_hour_at_least_and_longer_each_time() {
+async fn a_listing_in_the_background_that_fails_waits_an_hour_at_least_and_as_long_as_the_vendor_asks() {
     let bench = Bench::new().await;
     let premises = Premises::new(&bench, doors());
     let patience = VendorError::new(Class::Throttled { retry_after: Some(12 * HOUR) }, Code::Throttled);
