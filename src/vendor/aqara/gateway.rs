@@ -7,7 +7,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use super::{answer, intent::Intent, signature::sign, skew::Skew};
+use super::{answer, intent::Intent, offset::Offset, signature::sign};
 use crate::{
     account::{Class, Code, Secret},
     config::AqaraSettings,
@@ -26,7 +26,7 @@ const SENT_ANEW: usize = 2;
 pub(super) struct Gateway {
     settings: AqaraSettings,
     http: Http,
-    skew: Skew,
+    offset: Offset,
 }
 
 /// One question.
@@ -41,7 +41,7 @@ pub(super) struct Ask<'a> {
 
 impl Gateway {
     pub(super) fn new(settings: AqaraSettings, http: Http) -> Self {
-        Self { settings, http, skew: Skew::default() }
+        Self { settings, http, offset: Offset::default() }
     }
 
     /// Sends a request and takes its answer, unread.
@@ -51,7 +51,7 @@ impl Gateway {
     pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Answer, VendorError> {
         let body = json!({ "intent": ask.intent.name(), "data": ask.data }).to_string();
         let access = ask.access.filter(|_| !ask.intent.is_auth());
-        let mut ahead = self.skew.known();
+        let mut ahead = self.offset.known();
         let mut left = SENT_ANEW;
         loop {
             if let Some(toll) = ask.toll {
@@ -62,11 +62,11 @@ impl Gateway {
                 Some(101..=103) if 0 < left => {}
                 Some(105) if 0 < left => ahead = answer.vendor_ahead_by.unwrap_or_default(),
                 Some(105) => {
-                    self.skew.forget();
+                    self.offset.forget();
                     return Ok(answer);
                 }
                 _ => {
-                    self.skew.served(ahead, answer.vendor_ahead_by, self.settings.base_url.as_url().authority());
+                    self.offset.served(ahead, answer.vendor_ahead_by, self.settings.base_url.as_url().authority());
                     return Ok(answer);
                 }
             }
@@ -77,6 +77,11 @@ impl Gateway {
     /// The vendor's time, by the `Date` of whatever it answers.
     pub(super) async fn server_time(&self) -> Option<jiff::Timestamp> {
         self.http.server_time(self.settings.base_url.as_str()).await
+    }
+
+    /// How far the vendor's clock is ahead of ours, by its last answer.
+    pub(super) fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.http.vendor_ahead_by()
     }
 
     async fn send(&self, body: String, access: Option<&Secret>, ahead: SignedDuration) -> Result<Answer, VendorError> {

@@ -144,7 +144,7 @@ pub(super) struct Item {
 impl Item {
     fn into_scene(self) -> Target {
         let name = if self.name.is_empty() { self.id.clone() } else { self.name };
-        Target::discovered(self.id, name)
+        Target::discovered(self.id, &name)
     }
 }
 

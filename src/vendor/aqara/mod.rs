@@ -6,13 +6,13 @@ mod fixtures;
 mod gateway;
 mod intent;
 mod listing;
+mod offset;
 mod signature;
-mod skew;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 pub use signature::sign;
@@ -148,6 +148,10 @@ impl Vendor for Aqara {
 
     async fn server_time(&self) -> Option<Timestamp> {
         self.gateway.server_time().await
+    }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.gateway.vendor_ahead_by()
     }
 }
 

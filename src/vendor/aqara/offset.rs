@@ -10,9 +10,9 @@ const NOTHING: SignedDuration = SignedDuration::from_secs(30);
 
 /// How far the vendor's clock is ahead of ours. Zero as long as our own time is accepted.
 #[derive(Default)]
-pub(super) struct Skew(Mutex<SignedDuration>);
+pub(super) struct Offset(Mutex<SignedDuration>);
 
-impl Skew {
+impl Offset {
     /// What requests add to our own time.
     pub(super) fn known(&self) -> SignedDuration {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,25 +60,25 @@ mod tests {
 
     #[test]
     fn our_own_time_is_used_until_it_was_refused_and_again_when_the_clock_was_set() {
-        let skew = Skew::default();
-        skew.served(SignedDuration::ZERO, Some(HOUR), "host");
-        assert_eq!(skew.known(), SignedDuration::ZERO, "our time was let in");
-        skew.served(HOUR, Some(HOUR), "host");
-        skew.served(HOUR, Some(HOUR + SignedDuration::from_secs(2)), "host");
-        assert_eq!(skew.known(), HOUR);
-        skew.served(HOUR, None, "host");
-        assert_eq!(skew.known(), HOUR);
-        skew.served(HOUR, Some(-HOUR), "host");
-        assert_eq!(skew.known(), -HOUR);
-        skew.served(-HOUR, Some(SignedDuration::from_secs(-1)), "host");
-        assert_eq!(skew.known(), SignedDuration::ZERO);
+        let offset = Offset::default();
+        offset.served(SignedDuration::ZERO, Some(HOUR), "host");
+        assert_eq!(offset.known(), SignedDuration::ZERO, "our time was let in");
+        offset.served(HOUR, Some(HOUR), "host");
+        offset.served(HOUR, Some(HOUR + SignedDuration::from_secs(2)), "host");
+        assert_eq!(offset.known(), HOUR);
+        offset.served(HOUR, None, "host");
+        assert_eq!(offset.known(), HOUR);
+        offset.served(HOUR, Some(-HOUR), "host");
+        assert_eq!(offset.known(), -HOUR);
+        offset.served(-HOUR, Some(SignedDuration::from_secs(-1)), "host");
+        assert_eq!(offset.known(), SignedDuration::ZERO);
     }
 
     #[test]
     fn what_did_not_help_is_forgotten() {
-        let skew = Skew::default();
-        skew.served(HOUR, Some(HOUR), "host");
-        skew.forget();
-        assert_eq!(skew.known(), SignedDuration::ZERO);
+        let offset = Offset::default();
+        offset.served(HOUR, Some(HOUR), "host");
+        offset.forget();
+        assert_eq!(offset.known(), SignedDuration::ZERO);
     }
 }
