@@ -18,7 +18,7 @@ use crate::{
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
-    vendor::{self, Http, VendorKind},
+    vendor::{self, Http},
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
@@ -205,15 +205,8 @@ fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announce
 }
 
 fn command_rules(settings: &Settings, devices: &Devices) -> CommandRules {
-    let has_closed_doors = |it: &&AccountCard| it.vendor == VendorKind::Akuvox && !it.opens_doors;
-    let ids_of = |is_meant: &dyn Fn(&&AccountCard) -> bool| {
-        devices.accounts.iter().filter(is_meant).map(|it| it.id.clone()).collect()
-    };
-    CommandRules {
-        reply_prefix: settings.mqtt.reply_prefix.clone(),
-        doors_off: ids_of(&has_closed_doors),
-        code_fields: ids_of(&|it| it.logs_in_by_code),
-    }
+    let code_fields = devices.accounts.iter().filter(|it| it.logs_in_by_code).map(|it| it.id.clone());
+    CommandRules { reply_prefix: settings.mqtt.reply_prefix.clone(), code_fields: code_fields.collect() }
 }
 
 fn devices(settings: &Settings) -> Devices {

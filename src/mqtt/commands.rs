@@ -35,13 +35,11 @@ pub struct Commands {
     room: Semaphore,
 }
 
-/// What commands by MQTT may do and may not.
+/// What commands have to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct CommandRules {
     /// Below which a request may have its answer sent.
     pub reply_prefix: TopicPrefix,
-    /// The accounts that have doors, which are not to be opened by MQTT.
-    pub doors_off: BTreeSet<AccountId>,
     /// The accounts that have a field for a login code in Home Assistant.
     pub code_fields: BTreeSet<AccountId>,
 }
@@ -146,9 +144,6 @@ impl Commands {
         }
         if was_kept && verb.acts_on_house() {
             return Err(CommandError::new(Code::TooLate, entry_id));
-        }
-        if matches!(command, Command::OpenDoor { .. }) && self.rules.doors_off.contains(entry_id) {
-            return Err(CommandError::new(Code::DoorsOff, entry_id));
         }
         Ok(command)
     }
