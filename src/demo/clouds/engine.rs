@@ -31,6 +31,9 @@ use super::{
 };
 use crate::clock::{Clock, Hand};
 
+/// What no vendor's parser should take for an answer.
+const PAGE: &str = "<!doctype html><title>Please wait</title><h1>Back in a moment</h1>";
+
 /// A cloud without its listeners.
 pub(super) struct Engine<S: Simulation> {
     /// Never held across an await, so it need not be an asynchronous lock.
@@ -246,11 +249,8 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         (FaultKind::Http500, _) => {
             Ending::Page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "Internal Server Error")
         }
-        (FaultKind::Html, _) => Ending::Page(
-            StatusCode::OK,
-            "text/html",
-            "<!doctype html><title>Please wait</title><h1>Back in a moment</h1>",
-        ),
+        (FaultKind::Http502, _) => Ending::Page(StatusCode::BAD_GATEWAY, "text/html", PAGE),
+        (FaultKind::Html, _) => Ending::Page(StatusCode::OK, "text/html", PAGE),
         (FaultKind::Hang, _) => Ending::Never,
         (FaultKind::Throttled429, _) => Ending::Reply(Reply { retry_after: fault.retry_after, ..S::throttled() }),
         (FaultKind::Throttled200, _) => Ending::Reply(Reply { status: 200, ..S::throttled() }),
@@ -262,6 +262,7 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         }
         (FaultKind::CutBody, Some(reply)) => Ending::CutInBody(reply),
         (FaultKind::WrongTypes, Some(reply)) => Ending::Reply(fault::with_wrong_types(reply)),
+        (FaultKind::MissingAccessToken, Some(reply)) => Ending::Reply(fault::without_access_token(reply)),
         (FaultKind::Slow | FaultKind::MissingRefreshToken, Some(reply)) => Ending::Reply(reply),
     }
 }

@@ -28,7 +28,8 @@ pub struct LogEntry {
     pub outcome: String,
     /// The header names that arrived.
     pub headers: Vec<String>,
-    /// Secrets by role, each as [`short_hash`].
+    /// Secrets by role, each as [`short_hash`]. What the cloud issued, whether or not the answer arrived, is in the roles
+    /// `new_access_token` and `new_refresh_token`.
     pub secrets: Vec<(&'static str, String)>,
     /// What a call that acts on the house asked for, word for word.
     pub action: Option<String>,

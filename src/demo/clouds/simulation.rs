@@ -38,6 +38,11 @@ pub trait Simulation: Send + Sized + 'static {
     /// How far the vendor's clock is ahead of the right time.
     fn clock_error(knobs: &Self::Knobs) -> SignedDuration;
 
+    /// How long the access tokens live that were handed out by hand: at the start and by `/_sim/seed`. None: as any.
+    fn console_life(_knobs: &Self::Knobs) -> Option<Duration> {
+        None
+    }
+
     /// What kind of call this is, before it is carried out.
     fn classify(request: &Request) -> Call;
 
@@ -50,7 +55,7 @@ pub trait Simulation: Send + Sized + 'static {
     /// The vendor's own 'too many requests', as HTTP 429.
     fn throttled() -> Reply;
 
-    fn credentials(&self, account: usize, pair: &Pair) -> Self::Credentials;
+    fn credentials(&self, knobs: &Self::Knobs, account: usize, pair: &Pair) -> Self::Credentials;
 
     /// What else the control API shows of an account: codes sent, doors, scenes.
     fn extras(&self, account: usize) -> serde_json::Value;
@@ -105,7 +110,7 @@ pub struct Answer {
     pub outcome: String,
     pub is_success: bool,
     pub account: Option<usize>,
-    /// Secrets that the call bore, by role. The log hashes them.
+    /// Secrets that the call bore, and the `new_…` ones that it is answered with, by role. The log hashes them.
     pub secrets: Vec<(&'static str, String)>,
     pub action: Option<String>,
     /// Whether it never reaches the client.
@@ -184,5 +189,11 @@ impl Answer {
     pub fn bearing(mut self, role: &'static str, secret: Option<&str>) -> Self {
         self.secrets.extend(secret.map(|it| (role, it.to_owned())));
         self
+    }
+
+    /// Notes the pair that it hands out.
+    pub fn issuing(self, pair: &Pair) -> Self {
+        self.bearing("new_access_token", Some(&pair.access_token))
+            .bearing("new_refresh_token", Some(&pair.refresh_token))
     }
 }
