@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
 
 use latchkey::{
     account::{AccountId, AmbiguousPolicy, Secret},
-    config::{ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load},
+    config::{
+        ApiVersions, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load,
+    },
 };
 use tempfile::TempDir;
 
@@ -99,7 +101,43 @@ fn what_is_not_set_has_the_documented_default() {
     let VendorSettings::Akuvox(akuvox) = &account.vendor else { panic!("{account:?}") };
     assert_eq!(akuvox.gate.as_str(), "https://gate.ecloud.akuvox.com:8600");
     assert!(!akuvox.doors);
-    assert_eq!(akuvox.phone, None);
+    assert_eq!((akuvox.phone.as_ref(), akuvox.user.as_ref(), akuvox.door_names.len()), (None, None, 0));
+    assert_eq!(akuvox.user_agent, "VBell/7.20.5 (iPhone; iOS 26.1; Scale/2.00)");
+    assert_eq!(akuvox.login_user_agent, "VBell/7.42.2 (iPhone; iOS 26.1; Scale/2.00)");
+    assert_eq!(*akuvox.api_versions, ApiVersions::default());
+}
+
+#[test]
+fn an_akuvox_account_may_have_named_doors_a_family_member_and_versions_of_its_own() {
+    let toml = format!(
+        "{MINIMAL}user = 'me@example.com'\nlogin_user_agent = 'VBell/8'\n\
+         [accounts.front_door.door_names]\ngarage = '0C:11:05:AA:BB:CC/0'\n\
+         [accounts.front_door.api_versions]\nlogin = '7.11'\nservers_list = '6.9'\n"
+    );
+    let settings = read(&toml);
+    let VendorSettings::Akuvox(akuvox) = &settings.accounts[&id("front_door")].vendor else { panic!("{settings:?}") };
+    assert_eq!(akuvox.user, Some(Secret::new("me@example.com")));
+    assert_eq!(akuvox.login_user_agent, "VBell/8");
+    let doors: Vec<_> = akuvox.door_names.iter().map(|(key, id)| (key.as_str(), id.as_str())).collect();
+    assert_eq!(doors, [("garage", "0C1105AABBCC/0")]);
+    let servers_list = Some("6.9".to_owned());
+    let versions = ApiVersions { login: "7.11".to_owned(), servers_list, ..ApiVersions::default() };
+    assert_eq!(*akuvox.api_versions, versions);
+}
+
+#[test]
+fn doors_and_versions_that_cannot_be_are_told() {
+    for (table, key) in [
+        ("door_names]\nGarage = '0C1105AABBCC/0'", "door_names.Garage"),
+        ("door_names]\ngarage = '0C1105AABBCC'", "door_names.garage"),
+        ("door_names]\ngarage = 5", "door_names.garage"),
+        ("api_versions]\nlogin = 7.33", "api_versions.login"),
+        ("api_versions]\nlogin = 'v7'", "api_versions.login"),
+        ("api_versions]\nopen_door = '4.3'", "api_versions.open_door"),
+    ] {
+        let errors = refuse(&format!("{MINIMAL}[accounts.front_door.{table}\n"));
+        assert_eq!(only(&errors).key, format!("accounts.front_door.{key}"));
+    }
 }
 
 #[test]
@@ -564,7 +602,8 @@ fn no_error_shows_a_secret() {
 #[test]
 fn settings_do_not_show_their_secrets() {
     let toml = format!(
-        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\nlogin = '{CANARY}'\n"
+        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\nlogin = '{CANARY}'\n\
+         {MINIMAL}user = '{CANARY}'\n"
     );
     assert!(!format!("{:?}", read(&toml)).contains(CANARY));
 }

@@ -32,7 +32,6 @@ pub enum Code {
     NotForgotten,
     // A login.
     LoginNotSet,
-    NoCodeRequested,
     WrongCode,
     LoginRefused,
     // What the vendor said, or did not say.

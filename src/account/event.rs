@@ -26,6 +26,8 @@ pub enum EventType {
     ConfigFault,
     /// The vendor answered a refresh, and the answer could not be read. It is kept.
     UnreadableAnswer,
+    /// The vendor was asked for a login code, and sends it.
+    CodeRequested,
     /// Somebody signed in, or Latchkey did by itself.
     LoggedIn,
     /// The tokens were laid aside; they can be brought back for 30 days.
@@ -35,7 +37,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    pub const ALL: [EventType; 12] = [
+    pub const ALL: [EventType; 13] = [
         Self::Refreshed,
         Self::RefreshFailed,
         Self::InDoubt,
@@ -45,6 +47,7 @@ impl EventType {
         Self::Recovered,
         Self::ConfigFault,
         Self::UnreadableAnswer,
+        Self::CodeRequested,
         Self::LoggedIn,
         Self::Forgotten,
         Self::Recalled,

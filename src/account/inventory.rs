@@ -30,6 +30,15 @@ impl Inventory {
 }
 
 impl Target {
+    /// A target that the user has named by its key: people read `Tv pin entry` for `tv_pin_entry`.
+    pub fn configured(key: impl Into<String>, id: impl Into<String>) -> Self {
+        let key = key.into();
+        let text = key.replace('_', " ");
+        let mut letters = text.chars();
+        let name = letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
+        Self { key, id: id.into(), name }
+    }
+
     /// A target that the user has not named: its key is a slug of its id.
     pub fn discovered(id: impl Into<String>, name: impl Into<String>) -> Self {
         let id = id.into();

@@ -9,6 +9,7 @@ mod failure;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod forget;
 mod grant;
 mod holdings;
 mod id;
@@ -26,10 +27,11 @@ pub use code::Code;
 pub use event::EventType;
 pub use failure::Class;
 pub use fingerprint::{Fingerprint, FingerprintError, FingerprintKey};
+pub use forget::Forgotten;
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
 pub use inventory::{Inventory, Target, find_target, slug};
-pub use login::Credential;
+pub use login::{Credential, HandledLogin, KeptLogin, Logins, UnreadLogin, next_login};
 pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{
     Attempt, Candidate, Dead, Doubt, HandledUpdate, OLDER_UNREAD, RECENT_SPENT, Record, Refusals, SET_ASIDE, Setbacks,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use super::{Code, Fingerprint, Grant, RefreshEnd, Secret};
+use super::{Code, Fingerprint, Forgotten, Grant, Logins, RefreshEnd, Secret};
 
 /// How many of the newest spent fingerprints a record carries itself; the store keeps all.
 pub const RECENT_SPENT: usize = 64;
@@ -52,6 +52,10 @@ pub struct Record {
     pub last_update: Option<HandledUpdate>,
     /// The tokens may be older than the vendor's (a restored or rolled-back store): try them once, soon.
     pub unproven: bool,
+    pub last_login_at: Option<Timestamp>,
+    pub logins: Logins,
+    /// What was held before a user had it forgotten, oldest first.
+    pub forgotten: VecDeque<Forgotten>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -187,7 +187,7 @@ impl Record {
             return Settlement::CandidateRefused;
         }
         // Until the last one is refused the doubt stays, so that the end is told with its cause.
-        let why = if self.doubt.is_some() { Code::ReplyLost } else { code };
+        let why = self.cause_of_death(code, now);
         self.refusals = Refusals::default();
         self.setbacks.consecutive = self.setbacks.consecutive.saturating_add(1);
         self.setbacks.last_error = Some(why);
@@ -207,8 +207,25 @@ impl Record {
         if !is_refused || self.has_spendable() {
             return;
         }
-        let why = if self.doubt.take().is_some() { Code::ReplyLost } else { code };
+        let why = self.cause_of_death(code, now);
+        self.doubt = None;
         self.dead.get_or_insert(Dead { since: now, why });
+    }
+
+    /// Why the vendor refuses the current grant, as far as the facts allow to say.
+    fn cause_of_death(&self, code: Code, now: Timestamp) -> Code {
+        if self.doubt.is_some() {
+            return Code::ReplyLost;
+        }
+        let Some(current) = self.current.as_ref().filter(|_| code == Code::RefreshRefused && !self.unproven) else {
+            return code;
+        };
+        // The vendor gave it to us, nothing of ours replaced it, and its time is not over: somebody else did.
+        let issued_at = Some(current.issued_at);
+        let is_from_vendor = issued_at == self.last_refresh_at || issued_at == self.last_login_at;
+        let end = current.refresh_expires_at.or(current.access_expires_at);
+        let is_alive = end.is_some_and(|end| now < end);
+        if is_from_vendor && is_alive { Code::SignedInElsewhere } else { code }
     }
 
     /// Whether a candidate keeps failing by what may be its own fault while another grant waits for its turn: tokens

@@ -39,6 +39,13 @@ pub enum Taken {
     Repeated(HandledUpdate),
 }
 
+impl Proposal {
+    /// Whether it is an access token alone, of which the vendor is to say whether it is good.
+    pub fn is_access_to_show(&self) -> bool {
+        self.tokens.refresh().is_none() && self.prove && self.issued_at.is_none()
+    }
+}
+
 impl ProposedTokens {
     pub fn access(&self) -> Option<&Secret> {
         match self {
@@ -207,7 +214,7 @@ impl Record {
 
     /// Where a refresh needs both tokens, a wrong access token must not cost the login: the pair as it was stays at
     /// hand, to be tried when the new one is refused.
-    fn keep_pair(&mut self, held: &Grant, policy: &Policy) {
+    pub(super) fn keep_pair(&mut self, held: &Grant, policy: &Policy) {
         let is_kept = self.set_aside.iter().any(|it| it.refresh == held.refresh);
         if policy.refresh_needs_access && held.is_spendable() && held.access.is_some() && !is_kept {
             self.set_aside(held.clone());
@@ -215,7 +222,7 @@ impl Record {
     }
 
     /// The current grant has a new generation and an old refresh token: what was noted of the old one is about that.
-    fn renumber(&mut self, old: u64, new: u64) {
+    pub(super) fn renumber(&mut self, old: u64, new: u64) {
         let doubt = self.doubt.as_mut().map(|it| &mut it.generation);
         let unread = self.unread.iter_mut().chain(&mut self.older_unread).map(|it| (&mut it.generation, &mut it.slot));
         let attempt = self.attempt.as_mut().map(|it| (&mut it.generation, &mut it.slot));

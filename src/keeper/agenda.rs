@@ -14,6 +14,8 @@ use crate::{account::AccountId, clock::LOOK_AGAIN};
 
 use super::{Shared, keeping::Keeping, notice::Trigger};
 
+/// How often what was forgotten is looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Wall and monotonic time that drift apart by more than this between two looks: the clock jumped.
 const JUMP: Duration = Duration::from_secs(60);
 
@@ -64,6 +66,7 @@ impl Shared {
     pub(super) async fn run_agenda(self: Arc<Self>) {
         let mut look = (self.clock.now(), self.clock.monotonic());
         let mut was_sane = true;
+        let mut swept_at = look.1;
         while !self.stopping.is_cancelled() {
             let now = self.clock.now();
             let has_jumped = self.has_jumped(&mut look);
@@ -71,6 +74,10 @@ impl Shared {
             if has_jumped || is_sane != was_sane {
                 was_sane = is_sane;
                 self.after_jump(is_sane, now);
+            }
+            if SWEEP_EVERY <= look.1.saturating_sub(swept_at) {
+                swept_at = look.1;
+                self.drop_long_forgotten(now);
             }
             let next = if is_sane { self.start_due(now) } else { None };
             if let Err(trouble) = self.quotas.save(&*self.store, false).await {
@@ -90,7 +97,9 @@ impl Shared {
             match self.agenda.take_due(now) {
                 Ok(account) => {
                     let Some(keeping) = self.accounts.get(&account) else { continue };
-                    if keeping.is_due(now) {
+                    if keeping.is_login_due(now) {
+                        self.login_by_itself(keeping);
+                    } else if keeping.is_due(now) {
                         self.refresh(keeping, Trigger::Schedule);
                     } else {
                         let (shared, keeping) = (self.clone(), keeping.clone());

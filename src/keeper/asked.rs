@@ -19,12 +19,13 @@ impl Shared {
     pub(super) async fn refresh_tokens(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
         let errand = Errand::Refresh(Trigger::Command);
         match self.launch(keeping, errand, || self.may_refresh_now(keeping))?.land().await {
-            Landing::Renewed { generation, .. } => {
+            Landing::Renewed { generation, .. } | Landing::LoggedIn { generation, .. } => {
                 Ok(ReplyData::Refreshed { entry_id: keeping.id.clone(), generation })
             }
             Landing::CandidateRefused(code) => {
                 Err(CommandError::new(code, &keeping.id).because("of the tokens given last; the ones before are kept"))
             }
+            Landing::CheckedIn => Err(CommandError::too_soon(&keeping.id, Code::TooSoon, 1)),
             Landing::Failed { code: Code::Blocked, .. } => {
                 let why = keeping.present().blocked.unwrap_or_default();
                 Err(CommandError::new(Code::Blocked, &keeping.id).because(why))
@@ -67,6 +68,6 @@ impl Shared {
     }
 }
 
-fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
+pub(super) fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(until.duration_since(now).as_secs() + 1).unwrap_or(1)
 }

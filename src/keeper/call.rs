@@ -76,7 +76,7 @@ impl Shared {
             return Ok((renewed.access, renewed.generation));
         }
         let code = match landing? {
-            Landing::Renewed { .. } => Code::AccessRejected,
+            Landing::Renewed { .. } | Landing::LoggedIn { .. } | Landing::CheckedIn => Code::AccessRejected,
             Landing::Failed { code, .. } | Landing::CandidateRefused(code) => code,
         };
         Err(CommandError::new(code, &keeping.id))
@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-fn not_done(keeping: &Keeping, failure: &VendorError) -> CommandError {
+pub(super) fn not_done(keeping: &Keeping, failure: &VendorError) -> CommandError {
     let id = &keeping.id;
     match failure.class {
         Class::Ambiguous => CommandError::new(Code::OutcomeUnknown, id).because(failure),

@@ -201,14 +201,13 @@ fn words(code: Code) -> (&'static str, &'static str) {
             "who is to sign in is not configured",
             "Akuvox: set `dial_code` and `phone`, or `user`. Aqara: set `login`. Then try again.",
         ),
-        Code::NoCodeRequested => {
-            ("no code was asked for", "Send request_login_code first, and give the code that arrives.")
-        }
         Code::WrongCode => (
             "the vendor does not accept the code: it is mistyped, used or too old",
             "Send request_login_code again, and give the new code.",
         ),
-        Code::LoginRefused => ("the vendor does not accept this login", "Check the user and the password."),
+        Code::LoginRefused => {
+            ("the vendor does not accept this login", "Check the phone number, or the user and the password.")
+        }
         Code::Unreachable => ("the vendor's cloud could not be reached", "Nothing was lost; Latchkey keeps trying."),
         Code::NoAnswer => {
             ("the vendor's cloud gave no answer", "Latchkey tries again; if the reply was lost, the login may be.")
@@ -230,8 +229,9 @@ fn words(code: Code) -> (&'static str, &'static str) {
             "Sign in again and give the new tokens with update_tokens.",
         ),
         Code::SignedInElsewhere => (
-            "somebody else refreshed or signed in with this login, so these tokens are dead",
-            "Sign in again, with a login of Latchkey's own that the phone's app does not use.",
+            "the vendor does not accept the refresh token any more; it seems that somebody else refreshed or signed in with \
+             this login",
+            "Sign in again, best with a login of Latchkey's own that the phone's app does not use.",
         ),
         Code::ConfigFault => (
             "the vendor does not accept the application's keys or signature; the tokens are untouched",

@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// Whether this machine's clock and disk would let a refresh come to its end.
-    async fn is_fit(&self, keeping: &Keeping) -> Result<(), Landing> {
+    pub(super) async fn is_fit(&self, keeping: &Keeping) -> Result<(), Landing> {
         if self.clock.now() < super::built_at() {
             let why = "the clock reads a time before this version was built";
             return Err(self.block(keeping, why, "Set the clock.", BLOCKED_FOR));

@@ -14,7 +14,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::{Shared, attempt::Leg, keeping::Keeping, notice::Trigger};
+use super::{Shared, attempt::Leg, keeping::Keeping, login::Login, notice::Trigger};
 
 /// The prompt second try after a lost reply: grace windows are short where they exist.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -26,11 +26,14 @@ const BREATHER: Duration = Duration::from_secs(60);
 pub(super) struct Flight(watch::Receiver<Option<Landing>>);
 
 /// What a flight is for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Errand {
     Refresh(Trigger),
     /// To read an answer that an earlier version could not read. Asks the vendor nothing.
     FinishUnread,
+    Login(Arc<Login>),
+    /// To show the vendor an access token that a user brought.
+    CheckIn,
 }
 
 /// What came of a flight.
@@ -40,6 +43,13 @@ pub(super) enum Landing {
         slot: Slot,
         generation: u64,
     },
+    /// A login gave a new grant.
+    LoggedIn {
+        generation: u64,
+        has_refresh_token: bool,
+    },
+    /// The vendor accepts an access token that was brought; it may have given others for it.
+    CheckedIn,
     /// Proposed tokens were refused; the grant before them is untouched.
     CandidateRefused(Code),
     /// No new tokens. `slot`: whose refresh token was sent last; none where none was.
@@ -94,25 +104,36 @@ impl Shared {
             return Ok(running.clone());
         }
         may_start()?;
+        Ok(flight.insert(self.start(keeping, errand)).clone())
+    }
+
+    /// Starts a flight of one's own, or gives the one that is in the way.
+    pub(super) fn launch_own(self: &Arc<Self>, keeping: &Arc<Keeping>, errand: Errand) -> Result<Flight, Flight> {
+        let mut flight = keeping.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        match flight.as_ref().filter(|it| it.is_running()) {
+            Some(running) => Err(running.clone()),
+            None => Ok(flight.insert(self.start(keeping, errand)).clone()),
+        }
+    }
+
+    fn start(self: &Arc<Self>, keeping: &Arc<Keeping>, errand: Errand) -> Flight {
         let (landing, handle) = watch::channel(None);
         let started = Flight(handle);
-        *flight = Some(started.clone());
-        drop(flight);
         let (shared, keeping) = (self.clone(), keeping.clone());
         self.tasks.spawn(async move {
             let flown = tokio::spawn({
-                let (shared, keeping) = (shared.clone(), keeping.clone());
+                let (shared, keeping, errand) = (shared.clone(), keeping.clone(), errand.clone());
                 async move { shared.fly(&keeping, errand).await }
             });
             let landed = match flown.await {
                 Ok(landed) => landed,
-                Err(_) => shared.crashed(&keeping, errand).await,
+                Err(_) => shared.crashed(&keeping, &errand).await,
             };
             // In this order: whoever is taken from the agenda until here joins this flight, and is planned again below.
             landing.send_replace(Some(landed));
             shared.replan(&keeping);
         });
-        Ok(started)
+        started
     }
 
     /// The flight that is under way, if there is one.
@@ -126,7 +147,9 @@ impl Shared {
     }
 
     async fn fly(&self, keeping: &Keeping, errand: Errand) -> Landing {
-        let Errand::Refresh(by) = errand else { return self.finish_unread(keeping).await };
+        if let Errand::FinishUnread = errand {
+            return self.finish_unread(keeping).await;
+        }
         // Held to the end: a prompt retry does not queue behind other accounts.
         let turn = tokio::select! {
             turn = self.limits.turn_at(keeping.vendor.host()) => turn,
@@ -135,6 +158,16 @@ impl Shared {
         if turn.is_none() {
             return Landing::grounded(Code::ShuttingDown);
         }
+        match errand {
+            Errand::Refresh(by) => self.legs(keeping, by).await,
+            Errand::Login(login) => self.sign_in(keeping, &login).await,
+            Errand::CheckIn => self.check_in(keeping).await,
+            Errand::FinishUnread => Landing::grounded(Code::Internal),
+        }
+    }
+
+    /// One attempt, a prompt second one after a lost reply, and those of what there is to fall back to.
+    async fn legs(&self, keeping: &Keeping, by: Trigger) -> Landing {
         let mut has_retried = false;
         loop {
             match self.leg(keeping, by).await {
@@ -160,10 +193,11 @@ impl Shared {
     }
 
     /// A fault of ours ended the task: its request may have been sent.
-    async fn crashed(&self, keeping: &Keeping, errand: Errand) -> Landing {
-        error!(account = %keeping.id, "a refresh ended by a fault inside Latchkey");
+    async fn crashed(&self, keeping: &Keeping, errand: &Errand) -> Landing {
+        error!(account = %keeping.id, "a refresh or login ended by a fault inside Latchkey");
         let (now, patience) = (self.clock.now(), self.patience(keeping));
         let settled = keeping.change(|record| {
+            record.find_open_login(now);
             let open = record.attempt.clone();
             if let Some(attempt) = &open {
                 let ending = Ending::Failed { class: Class::Ambiguous, code: Code::Internal, body: None };
@@ -179,7 +213,7 @@ impl Shared {
             }
         };
         if let (Some(_), Errand::Refresh(by)) = (slot, errand) {
-            keeping.happened(EventType::InDoubt, by, Some(Code::Internal));
+            keeping.happened(EventType::InDoubt, *by, Some(Code::Internal));
         }
         Landing::Failed { code: Code::Internal, slot }
     }

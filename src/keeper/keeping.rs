@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use crate::{
-    account::{AccountId, Circumstances, Code, EventType, Policy, Record, Secret, Status, next_refresh},
+    account::{AccountId, Circumstances, Code, EventType, Policy, Record, Secret, Status, next_login, next_refresh},
     clock::Clock,
     store::{Commit, Store, StoreError, codec},
     vendor::{Vendor, VendorKind},
@@ -93,13 +93,20 @@ impl Keeping {
             // Whether or not a refresh is due: what stands in the way is shown until it is gone.
             return Some(present.hold_until.unwrap_or(now));
         }
-        let due = next_refresh(&self.record(), &self.policy, &self.id, now)?;
+        let record = self.record();
+        let due =
+            [next_refresh(&record, &self.policy, &self.id, now), next_login(&record)].into_iter().flatten().min()?;
         Some(present.hold_until.map_or(due, |hold| due.max(hold)))
     }
 
     /// Whether a refresh is due, whatever stands in its way.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         next_refresh(&self.record(), &self.policy, &self.id, now).is_some_and(|it| it <= now)
+    }
+
+    /// Whether Latchkey is to sign in by itself.
+    pub(super) fn is_login_due(&self, now: Timestamp) -> bool {
+        next_login(&self.record()).is_some_and(|it| it <= now)
     }
 
     /// Changes the record durably: when this returns `Ok`, the change is on disk, and not before is it seen.

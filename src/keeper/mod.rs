@@ -11,8 +11,10 @@ mod call;
 mod command;
 mod fitness;
 mod flight;
+mod forget;
 mod keeping;
 mod limits;
+mod login;
 mod notice;
 mod quotas;
 mod settle;
@@ -253,12 +255,13 @@ impl Shared {
             Command::UpdateTokens { proposal, .. } => self.update_tokens(keeping, proposal, taken).await,
             Command::RefreshTokens { .. } => self.refresh_tokens(keeping).await,
             Command::TriggerScene { scene, .. } => self.trigger_scene(keeping, &scene).await,
-            Command::OpenDoor { .. }
-            | Command::ListScenes { .. }
-            | Command::RequestLoginCode { .. }
-            | Command::Login { .. }
-            | Command::Forget { .. }
-            | Command::Recall { .. } => Err(CommandError::new(Code::NotSupported, &keeping.id)),
+            Command::OpenDoor { .. } | Command::ListScenes { .. } => {
+                Err(CommandError::new(Code::NotSupported, &keeping.id))
+            }
+            Command::RequestLoginCode { .. } => self.request_login_code(keeping).await,
+            Command::Login { credential, .. } => self.login(keeping, credential).await,
+            Command::Forget { .. } => self.forget(keeping).await,
+            Command::Recall { .. } => self.recall(keeping).await,
             Command::Status { .. } => {
                 let (entry_id, status) = (keeping.id.clone(), Box::new(keeping.status()));
                 Ok(ReplyData::Status { entry_id, status })
@@ -268,7 +271,8 @@ impl Shared {
 
     /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
     fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
-        if keeping.record().unread.is_some() {
+        let record = keeping.record();
+        if record.unread.is_some() || record.logins.unread.is_some() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
         }
         if let Some(twin) = self.twin(keeping) {
@@ -297,6 +301,10 @@ fn load(
         if record.find_open_attempt(now) {
             warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");
         }
+        if record.find_open_login(now) {
+            warn!(%account, "a login was open when Latchkey stopped: its reply may be lost; sign in again with a new code");
+        }
+        record.drop_long_forgotten(now);
         info!(%account, generation = record.generation, "tokens loaded");
         records.insert(account, record);
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tracing::{error, info};
 
 use crate::{
-    account::{Attempt, Class, Code, Ending, Secret, Settlement, Slot, UpdateOutcome},
+    account::{Attempt, Class, Code, Ending, Record, Secret, Settlement, Slot, UpdateOutcome},
     store::StoreError,
     vendor::Answer,
 };
@@ -43,41 +43,25 @@ impl Shared {
         let Returned { ending, answer, at } = returned;
         let patience = self.patience(keeping);
         let was_troubled = keeping.record().setbacks.consecutive > 0;
-        let mut trouble_told = None;
-        let settlement = loop {
-            let settled = keeping.change_with(answer.as_ref(), |record| {
-                let settlement = record.settle(attempt, ending.clone(), at, patience);
-                let outcome = match settlement {
-                    Settlement::Renewed { slot: Slot::Candidate } => Some(UpdateOutcome::Proved),
-                    Settlement::CandidateRefused => Some(UpdateOutcome::Refused),
-                    _ => None,
-                };
-                if let Some(outcome) = outcome {
-                    record.handled(Some(attempt.fingerprint), outcome);
-                }
-                Ok::<_, StoreError>(settlement)
-            });
-            let trouble = match settled.await {
-                Ok(settlement) => break settlement,
-                Err(trouble) => trouble,
+        let settled = self.commit_at_last(keeping, answer.as_ref(), |record| {
+            let settlement = record.settle(attempt, ending.clone(), at, patience);
+            let outcome = match settlement {
+                Settlement::Renewed { slot: Slot::Candidate } => Some(UpdateOutcome::Proved),
+                Settlement::CandidateRefused => Some(UpdateOutcome::Refused),
+                _ => None,
             };
-            if trouble_told.as_ref() != Some(&trouble) {
-                error!(account = %keeping.id, "the vendor's answer cannot be stored yet: {trouble}. {}", trouble.mend());
-                keeping.note_present(|present| present.blocked = Some(trouble.to_string()));
+            if let Some(outcome) = outcome {
+                record.handled(Some(attempt.fingerprint), outcome);
             }
-            if trouble == StoreError::Closed {
-                // The attempt is open on disk, and is looked at again at the next start.
-                return Leg::Landed(Landing::Failed { code: Code::ShuttingDown, slot: Some(attempt.slot) });
-            }
-            trouble_told = Some(trouble);
-            tokio::time::sleep(COMMIT_AGAIN).await;
-        };
-        keeping.note_present(|present| {
-            present.blocked = None;
-            if matches!(settlement, Settlement::Renewed { .. }) {
-                present.unstorable = None;
-            }
+            settlement
         });
+        let Some(settlement) = settled.await else {
+            // The attempt is open on disk, and is looked at again at the next start.
+            return Leg::Landed(Landing::Failed { code: Code::ShuttingDown, slot: Some(attempt.slot) });
+        };
+        if matches!(settlement, Settlement::Renewed { .. }) {
+            keeping.note_present(|present| present.unstorable = None);
+        }
         keeping.tell(by, settlement, &ending, was_troubled);
         let slot = attempt.slot;
         let code = match &ending {
@@ -100,9 +84,40 @@ impl Shared {
         }
     }
 
+    /// Commits what a vendor gave, however long that takes. None where the store was closed before it could.
+    pub(super) async fn commit_at_last<T>(
+        &self,
+        keeping: &Keeping,
+        answer: Option<&Secret>,
+        mut change: impl FnMut(&mut Record) -> T,
+    ) -> Option<T> {
+        let mut trouble_told = None;
+        loop {
+            let trouble = match keeping.change_with(answer, |record| Ok::<_, StoreError>(change(record))).await {
+                Ok(result) => {
+                    keeping.note_present(|present| present.blocked = None);
+                    return Some(result);
+                }
+                Err(trouble) => trouble,
+            };
+            if trouble_told.as_ref() != Some(&trouble) {
+                error!(account = %keeping.id, "the vendor's answer cannot be stored yet: {trouble}. {}", trouble.mend());
+                keeping.note_present(|present| present.blocked = Some(trouble.to_string()));
+            }
+            if trouble == StoreError::Closed {
+                return None;
+            }
+            trouble_told = Some(trouble);
+            tokio::time::sleep(COMMIT_AGAIN).await;
+        }
+    }
+
     /// Reads an answer that an earlier version could not read, and that is about a grant still in use.
     pub(super) async fn finish_unread(&self, keeping: &Keeping) -> Landing {
         let record = keeping.record();
+        if let Some(landing) = self.finish_login(keeping).await {
+            return landing;
+        }
         let finished = record.unread.as_ref().and_then(|unread| {
             let grant = record.grant(unread.slot).filter(|it| it.generation == unread.generation)?;
             let refresh = grant.refresh.as_ref()?;

@@ -27,6 +27,9 @@ impl Keeping {
                 let what = match why {
                     Some(Code::RefreshTokenExpired) => "refresh token has expired",
                     Some(Code::ReplyLost) => "the reply was lost during rotation",
+                    Some(Code::SignedInElsewhere) => {
+                        "the vendor refuses the refresh token; it seems that somebody else refreshed or signed in"
+                    }
                     _ => "the vendor refuses the refresh token",
                 };
                 error!(%account, "{what}: sign in again and give the new tokens");

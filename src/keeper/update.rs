@@ -13,7 +13,7 @@ use crate::{
 use super::{
     Shared,
     command::{CommandError, Reply, ReplyData},
-    flight::{Flight, Landing},
+    flight::{Errand, Flight, Landing},
     keeping::Keeping,
     notice::Trigger,
 };
@@ -45,6 +45,10 @@ impl Shared {
             Taken::Candidate => {
                 log_captured(keeping, &proposal.tokens);
                 self.prove(keeping, fingerprint).await
+            }
+            Taken::Adopted if proposal.is_access_to_show() => {
+                log_captured(keeping, &proposal.tokens);
+                self.show(keeping).await
             }
             Taken::Adopted => {
                 log_captured(keeping, &proposal.tokens);
@@ -100,6 +104,8 @@ impl Shared {
         let is_of_another = matches!(
             landing,
             Landing::Renewed { slot: Slot::Current | Slot::Previous, .. }
+                | Landing::LoggedIn { .. }
+                | Landing::CheckedIn
                 | Landing::Failed { slot: Some(Slot::Current | Slot::Previous), .. }
         );
         if is_of_another && keeping.record().candidate.is_some() {
@@ -116,6 +122,27 @@ impl Shared {
                 Ok(updated(keeping, UpdateOutcome::Pending))
             }
         }
+    }
+
+    /// An access token that came alone is shown to the vendor, where it has a call for that.
+    async fn show(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
+        let landing = loop {
+            match self.launch_own(keeping, Errand::CheckIn) {
+                Ok(flight) => break flight.land().await,
+                Err(other) => drop(other.land().await),
+            }
+        };
+        let outcome = match landing {
+            Landing::CheckedIn => UpdateOutcome::Proved,
+            Landing::Failed { code: Code::AccessRejected, .. } => {
+                keeping.happened(EventType::UpdateRefused, Trigger::Update, Some(Code::AccessRejected));
+                let hint = "Check the token, or sign in again.".to_owned();
+                return Err(CommandError { hint, ..refused(keeping, Code::AccessRejected) });
+            }
+            _ => UpdateOutcome::Adopted,
+        };
+        keeping.happened(EventType::TokensUpdated, Trigger::Update, None);
+        Ok(updated(keeping, outcome))
     }
 
     async fn is_spent(&self, keeping: &Keeping, fingerprint: Fingerprint) -> Result<bool, StoreError> {
@@ -160,15 +187,15 @@ fn refused(keeping: &Keeping, code: Code) -> CommandError {
     CommandError::new(code, &keeping.id).because(kept)
 }
 
-fn blocked(keeping: &Keeping, trouble: &StoreError) -> CommandError {
+pub(super) fn blocked(keeping: &Keeping, trouble: &StoreError) -> CommandError {
     CommandError { hint: trouble.mend().to_owned(), ..CommandError::new(Code::Blocked, &keeping.id).because(trouble) }
 }
 
 fn log_captured(keeping: &Keeping, tokens: &ProposedTokens) {
     match tokens.refresh() {
         Some(refresh) => {
-            info!(account = %keeping.id, token = %refresh.masked(), "refresh token captured and stored from update_tokens");
+            info!(account = %keeping.id, token = %refresh.masked(), "Refresh token captured and stored from update_tokens");
         }
-        None => info!(account = %keeping.id, "access token captured and stored from update_tokens"),
+        None => info!(account = %keeping.id, "Access token captured and stored from update_tokens"),
     }
 }

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-use crate::account::{Extras, Grant, RefreshEnd, Secret, Slot, UnreadAnswer};
+use crate::account::{
+    Extras, Grant, HandledLogin, KeptLogin, Logins, RefreshEnd, Secret, Slot, UnreadAnswer, UnreadLogin,
+};
 
 /// A secret on its way into or out of a sealed payload.
 #[derive(Serialize, Deserialize)]
@@ -87,6 +89,71 @@ impl From<Timestamp> for Time {
 impl From<Time> for Timestamp {
     fn from(time: Time) -> Self {
         Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct StoredLogins {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_since: Option<Time>,
+    /// When, the credential's fingerprint, the generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<(Time, String, u64)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    code_requests: Vec<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<StoredKeptLogin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<(Time, Stored)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredKeptLogin {
+    password: Stored,
+    #[serde(default)]
+    last_used_at: Option<Time>,
+    #[serde(default)]
+    is_refused: bool,
+}
+
+// === impl StoredLogins ===
+
+impl StoredLogins {
+    pub(super) fn of(logins: &Logins) -> Self {
+        Self {
+            open_since: logins.open_since.map(Time::from),
+            last: logins.last.map(|it| (it.at.into(), it.credential.to_string(), it.generation)),
+            code_requests: logins.code_requests.iter().map(|it| Time::from(*it)).collect(),
+            kept: logins.kept.as_ref().map(|it| StoredKeptLogin {
+                password: Stored::of(&it.password),
+                last_used_at: it.last_used_at.map(Time::from),
+                is_refused: it.is_refused,
+            }),
+            unread: logins.unread.as_ref().map(|it| (it.received_at.into(), Stored::of(&it.body))),
+        }
+    }
+
+    /// A last login that cannot be read costs nothing but the recognition of a repeated command.
+    pub(super) fn into_logins(self) -> Logins {
+        Logins {
+            open_since: self.open_since.map(Timestamp::from),
+            last: self.last.and_then(|(at, credential, generation)| {
+                Some(HandledLogin { at: at.into(), credential: credential.parse().ok()?, generation })
+            }),
+            code_requests: self.code_requests.into_iter().map(Timestamp::from).collect(),
+            kept: self.kept.map(|it| KeptLogin {
+                password: it.password.secret(),
+                last_used_at: it.last_used_at.map(Timestamp::from),
+                is_refused: it.is_refused,
+            }),
+            unread: self.unread.map(|(at, body)| UnreadLogin { received_at: at.into(), body: body.secret() }),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { open_since, last, code_requests, kept, unread } = self;
+        open_since.is_none() && last.is_none() && code_requests.is_empty() && kept.is_none() && unread.is_none()
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{
 
 use super::VendorError;
 
-/// No answer of a token endpoint is near this long.
-const LONGEST_BODY: usize = 64 * 1024;
+/// No answer of a token endpoint is near this long; a list of devices may take a part of it.
+const LONGEST_BODY: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A shared client with every guard on.

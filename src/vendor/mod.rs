@@ -110,8 +110,8 @@ pub trait Vendor: Send + Sync {
     }
 
     /// Reads the answer to a login, as [`Vendor::read_refresh`] does. Errors: `WrongCode` and `LoginRefused` where that
-    /// is what the vendor said.
-    fn read_login(&self, _answer: &Answer) -> Result<FreshTokens, VendorError> {
+    /// is what the vendor said; which of them depends on what the login was done `by`.
+    fn read_login(&self, _answer: &Answer, _by: SignInKind) -> Result<FreshTokens, VendorError> {
         Err(VendorError::not_supported())
     }
 
@@ -142,6 +142,22 @@ pub enum SignIn<'a> {
     Password(&'a Secret),
     /// What [`Vendor::kept_form`] made of a password.
     Kept(&'a Secret),
+}
+
+/// What a login was done with, less the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInKind {
+    Code,
+    Password,
+}
+
+impl SignIn<'_> {
+    pub fn kind(&self) -> SignInKind {
+        match self {
+            Self::Code(_) => SignInKind::Code,
+            Self::Password(_) | Self::Kept(_) => SignInKind::Password,
+        }
+    }
 }
 
 impl<'a> From<&'a Credential> for SignIn<'a> {

@@ -92,7 +92,7 @@ fn a_success_after_a_doubt_clears_it() {
     bench.refresh(renewed("A2", "R2"));
     assert_eq!((bench.record.doubt, bench.condition()), (None, Condition::Ok));
     bench.refresh(refused());
-    assert_eq!(bench.record.dead.unwrap().why, Code::RefreshRefused);
+    assert_eq!(bench.record.dead.unwrap().why, Code::SignedInElsewhere);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Code, EventType, Proposal, ProposedTokens, Secret, Status},
+    account::{AccountId, Code, Credential, EventType, Proposal, ProposedTokens, Secret, Status},
     clock::{Clock, Hand},
     config::{self, AccountSettings, Settings},
     demo::clouds::{AkuvoxCloud, AqaraCloud, Options, Places, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
@@ -90,17 +90,25 @@ impl Bench {
             format!("tv_pin_entry = {:?}\ntv_warning = {:?}\n", scenes["TV PIN entry"], scenes["TV warning"])
         };
         let mut text = format!("[store]\npath = {:?}\n[keeper]\ncall_timeout = \"2s\"\n", self.store_path());
-        for name in [FRONT, SIDE] {
-            text += &format!("[accounts.{name}]\nvendor = \"akuvox\"\ngate = {:?}\n", self.akuvox.url());
+        for (number, name) in [FRONT, SIDE].into_iter().enumerate() {
+            let held = self.akuvox.credentials(number);
+            text += &format!(
+                "[accounts.{name}]\nvendor = \"akuvox\"\ngate = {:?}\ndial_code = {:?}\nphone = {:?}\nuser = {:?}\n",
+                self.akuvox.url(),
+                held.dial_code,
+                held.phone_number,
+                held.login,
+            );
         }
         for (number, name) in [HOME, CABIN].into_iter().enumerate() {
             text += &format!(
                 "[accounts.{name}]\nvendor = \"aqara\"\nbase_url = {:?}\napp_id = {:?}\nkey_id = {:?}\napp_key = {:?}\n\
-                 [accounts.{name}.scenes]\n{}",
+                 login = {:?}\n[accounts.{name}.scenes]\n{}",
                 self.aqara.url(),
                 app.app_id,
                 app.key_id,
                 app.app_key,
+                self.aqara.credentials(number).account,
                 scenes(number),
             );
         }
@@ -231,6 +239,14 @@ impl House {
 
     pub(crate) fn submit_refresh(&self, name: &str) -> Ticket {
         self.keeper.submit(Command::RefreshTokens { entry_id: id(name) })
+    }
+
+    pub(crate) async fn request_code(&self, name: &str) -> Reply {
+        in_time(self.keeper.ask(Command::RequestLoginCode { entry_id: id(name) })).await
+    }
+
+    pub(crate) async fn login(&self, name: &str, credential: Credential) -> Reply {
+        in_time(self.keeper.ask(Command::Login { entry_id: id(name), credential })).await
     }
 
     pub(crate) async fn scene(&self, name: &str, scene: &str) -> Reply {

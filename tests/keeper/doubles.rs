@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use latchkey::{
     account::{AccountId, Fingerprint, FreshTokens, Inventory, Record, Secret},
     store::{Commit, Entry, Store, StoreError, codec},
-    vendor::{Answer, Budget, Rules, SignIn, Spend, Toll, Vendor, VendorError, VendorKind},
+    vendor::{Answer, Budget, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind},
 };
 use tokio::sync::watch;
 
@@ -189,8 +189,8 @@ impl Vendor for Altered {
         self.vendor.login(with).await
     }
 
-    fn read_login(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
-        self.vendor.read_login(answer)
+    fn read_login(&self, answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
+        self.vendor.read_login(answer, by)
     }
 
     fn kept_form(&self, password: &Secret) -> Option<Secret> {

@@ -8,6 +8,8 @@ mod clocks;
 mod disk;
 mod doubles;
 mod flights;
+mod forgetting;
+mod logins;
 mod lost_replies;
 mod refusals;
 mod restarts;

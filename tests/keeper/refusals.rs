@@ -32,7 +32,11 @@ async fn refused_application_keys_are_a_configuration_fault_and_cost_no_token() 
 #[tokio::test]
 async fn a_dead_login_is_told_in_the_right_words_probed_once_a_day_and_woken_by_new_tokens() {
     for (refused, why, words) in [
-        (2006, Code::RefreshRefused, "the vendor does not accept the refresh token"),
+        (
+            2006,
+            Code::SignedInElsewhere,
+            "the vendor does not accept the refresh token any more; it seems that somebody else",
+        ),
         (2007, Code::RefreshTokenExpired, "refresh token has expired"),
     ] {
         let bench = Bench::new().await;
@@ -74,7 +78,7 @@ async fn a_login_that_is_accepted_again_recovers_by_its_daily_probe() {
     let bench = Bench::new().await;
     let mut house = bench.settled(&[HOME]).await;
     bench.aqara.inject(refusal(2006));
-    assert_eq!(code(&house.refresh(HOME).await), Some(Code::RefreshRefused));
+    assert_eq!(code(&house.refresh(HOME).await), Some(Code::SignedInElsewhere));
     bench.wait_out(&mut house, HOME, |it| it.condition == Condition::Ok).await;
     house.event(HOME, EventType::Recovered).await;
     house.stop().await;
@@ -103,7 +107,7 @@ async fn an_unknown_refusal_of_akuvox_is_definitive_at_once_when_the_access_toke
     let bench = Bench::new().await;
     let house = bench.settled(&[FRONT]).await;
     bench.akuvox.revoke(0, What::Grant);
-    assert_eq!(code(&house.refresh(FRONT).await), Some(Code::RefreshRefused));
+    assert_eq!(code(&house.refresh(FRONT).await), Some(Code::SignedInElsewhere));
     assert_eq!(house.status(FRONT).condition, Condition::ReauthRequired);
     assert_eq!(bench.akuvox.counters().calls_by_name["login_conf"], 1);
     house.stop().await;

@@ -124,9 +124,7 @@ impl Vendor for Aqara {
     }
 
     fn configured(&self) -> Inventory {
-        let scenes = self.settings.scenes.iter();
-        let scenes =
-            scenes.map(|(key, id)| Target { key: key.to_string(), id: id.to_string(), name: title(key.as_str()) });
+        let scenes = self.settings.scenes.iter().map(|(key, id)| Target::configured(key.as_str(), id.as_str()));
         Inventory { doors: Vec::new(), scenes: scenes.collect() }
     }
 
@@ -142,13 +140,6 @@ impl Vendor for Aqara {
     async fn server_time(&self) -> Option<Timestamp> {
         self.http.server_time(self.settings.base_url.as_str()).await
     }
-}
-
-/// `tv_pin_entry` as people read it: `Tv pin entry`.
-fn title(key: &str) -> String {
-    let text = key.replace('_', " ");
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// 32 hexadecimal digits, new for every request.
