@@ -23,7 +23,7 @@ use super::{
     counters::Counters,
     fault::{self, Fault, FaultKind, Faults, Moment},
     grants::GrantBook,
-    journal::{Journal, LogEntry, short_hash},
+    journal::{IssuedPair, Journal, LogEntry, short_hash},
     listener::Connection,
     messages::Messages,
     places::Addresses,
@@ -238,6 +238,9 @@ impl<S: Simulation> Engine<S> {
             outcome: outcome.to_owned(),
             headers: request.headers.keys().map(|it| it.to_string()).collect(),
             secrets: answer.map(|it| it.secrets.iter().map(hash).collect()).unwrap_or_default(),
+            issued: answer
+                .and_then(|it| it.issued.as_ref())
+                .map(|it| IssuedPair::of(&it.access_token, &it.refresh_token)),
             action: answer.and_then(|it| it.action.clone()),
         });
     }

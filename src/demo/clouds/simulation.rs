@@ -110,8 +110,10 @@ pub struct Answer {
     pub outcome: String,
     pub is_success: bool,
     pub account: Option<usize>,
-    /// Secrets that the call bore, and the `new_…` ones that it is answered with, by role. The log hashes them.
+    /// Secrets that the call bore, by role. The log hashes them.
     pub secrets: Vec<(&'static str, String)>,
+    /// The pair that it hands out. The log hashes it.
+    pub issued: Option<Pair>,
     pub action: Option<String>,
     /// Whether it never reaches the client.
     pub is_withheld: bool,
@@ -182,7 +184,16 @@ impl Answer {
 
     pub fn refusal(reply: Reply, outcome: impl Into<String>) -> Self {
         let outcome = outcome.into();
-        Self { reply, outcome, is_success: false, account: None, secrets: Vec::new(), action: None, is_withheld: false }
+        Self {
+            reply,
+            outcome,
+            is_success: false,
+            account: None,
+            secrets: Vec::new(),
+            issued: None,
+            action: None,
+            is_withheld: false,
+        }
     }
 
     /// Notes a secret that the call bore.
@@ -193,7 +204,6 @@ impl Answer {
 
     /// Notes the pair that it hands out.
     pub fn issuing(self, pair: &Pair) -> Self {
-        self.bearing("new_access_token", Some(&pair.access_token))
-            .bearing("new_refresh_token", Some(&pair.refresh_token))
+        Self { issued: Some(pair.clone()), ..self }
     }
 }

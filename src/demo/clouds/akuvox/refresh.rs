@@ -77,7 +77,7 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
 fn is_too_soon(desk: &Desk<'_, AkuvoxKnobs>, access_token: Option<&str>) -> bool {
     let newest = access_token.and_then(|it| desk.grants.session(it)).filter(|it| 1 < it.generation);
     let interval = Duration::from_secs(desk.knobs.refresh_interval_seconds);
-    newest.is_some_and(|it| desk.now < later(it.issued_at, interval))
+    newest.is_some_and(|it| it.issued_at <= desk.now && desk.now < later(it.issued_at, interval))
 }
 
 /// The refresh token of a well-formed call.
