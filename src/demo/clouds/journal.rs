@@ -30,7 +30,7 @@ pub struct LogEntry {
     pub headers: Vec<String>,
     /// Secrets that the call bore, by role, each as [`short_hash`].
     pub secrets: Vec<(&'static str, String)>,
-    /// What the cloud handed out, whether or not the answer arrived.
+    /// The pair that the cloud handed out whole, whether or not the answer arrived.
     pub issued: Option<IssuedPair>,
     /// What a call that acts on the house asked for, word for word.
     pub action: Option<String>,

@@ -112,7 +112,7 @@ pub struct Answer {
     pub account: Option<usize>,
     /// Secrets that the call bore, by role. The log hashes them.
     pub secrets: Vec<(&'static str, String)>,
-    /// The pair that it hands out. The log hashes it.
+    /// The pair that it hands out whole. The log hashes it.
     pub issued: Option<Pair>,
     pub action: Option<String>,
     /// Whether it never reaches the client.
@@ -202,7 +202,7 @@ impl Answer {
         self
     }
 
-    /// Notes the pair that it hands out.
+    /// Notes the pair that it hands out whole.
     pub fn issuing(self, pair: &Pair) -> Self {
         Self { issued: Some(pair.clone()), ..self }
     }

@@ -115,5 +115,6 @@ fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Answer {
     if let Value::Object(servers) = servers::rest_servers(desk) {
         datas.extend(servers);
     }
-    Answer::success(envelope::success(&Value::Object(datas)), Some(account)).issuing(&pair)
+    let answer = Answer::success(envelope::success(&Value::Object(datas)), Some(account));
+    if desk.knobs.logins_bring_refresh_token { answer.issuing(&pair) } else { answer }
 }
