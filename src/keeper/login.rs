@@ -18,7 +18,8 @@ use crate::{
 
 use super::{
     Shared,
-    call::not_done,
+    access::CallFailure,
+    check_in::{tell_captured, unreadable},
     command::{CommandError, Reply, ReplyData},
     flight::{Errand, Landing},
     keeping::Keeping,
@@ -77,7 +78,7 @@ impl Shared {
                     // Then it counts, which costs a minute.
                     let _ = uncounted.await;
                 }
-                Err(not_done(keeping, &failure))
+                Err(self.not_done(keeping, CallFailure::Vendor(failure)))
             }
         }
     }
@@ -249,50 +250,6 @@ impl Shared {
         let _ = self.launch_own(keeping, Errand::Login(Arc::new(Login::ByItself)));
     }
 
-    /// The flight of a check-in: an access token that somebody brought is taken back where the vendor does not accept it.
-    pub(super) async fn check_in(&self, keeping: &Keeping) -> Landing {
-        let generation = keeping.record().current.as_ref().map(|it| it.generation);
-        let landing = self.show_access(keeping).await;
-        if let (Landing::Failed { code: Code::AccessRejected, .. }, Some(generation)) = (landing, generation) {
-            let at = self.clock.now();
-            self.commit_at_last(keeping, None, |record| record.withdraw_access(generation, at)).await;
-        }
-        landing
-    }
-
-    /// Shows the vendor the access token at hand, and takes what it gives for it.
-    async fn show_access(&self, keeping: &Keeping) -> Landing {
-        let record = keeping.record();
-        let Some(current) = &record.current else { return Landing::grounded(Code::TokenRequired) };
-        let Some(access) = &current.access else { return Landing::grounded(Code::TokenRequired) };
-        let Some(shown) = keeping.vendor.check_in(access, current.extras.auth_token.as_ref()).await else {
-            return Landing::grounded(Code::NotSupported);
-        };
-        // It is made, so it counts, whether or not there was room.
-        let _ = self.spend_call(keeping, Purpose::Call);
-        let at = self.clock.now();
-        let read = |answer: Answer| {
-            let fresh = catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_check_in(&answer)));
-            fresh.unwrap_or_else(|_| Err(unreadable())).map(|fresh| (fresh, keeping.vendor.storable(&answer)))
-        };
-        match shown.and_then(read) {
-            Ok((fresh, body)) => {
-                let refresh = fresh.refresh.clone();
-                let checked_in = self.commit_at_last(keeping, body.as_ref(), |record| {
-                    record.check_in(fresh.clone(), &keeping.policy, at)
-                });
-                if checked_in.await == Some(true) {
-                    tell_captured(keeping, refresh.as_ref(), "servers_list");
-                }
-                Landing::CheckedIn
-            }
-            Err(failure) => {
-                warn!(account = %keeping.id, code = %failure.code, "the access token was shown to the vendor: {failure}");
-                Landing::grounded(failure.code)
-            }
-        }
-    }
-
     /// Reads the answer to a login that an earlier version could not read.
     pub(super) async fn finish_login(&self, keeping: &Keeping) -> Option<Landing> {
         let record = keeping.record();
@@ -340,10 +297,6 @@ fn read_login(keeping: &Keeping, answer: &Answer, by: SignInKind) -> Result<Fres
     catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer, by))).unwrap_or_else(|_| Err(unreadable()))
 }
 
-fn unreadable() -> VendorError {
-    VendorError::new(Class::Protocol, Code::UnreadableAnswer)
-}
-
 /// What could not be read and must not be stored lasts as long as the process.
 fn note_unstorable(keeping: &Keeping, failure: &VendorError, answer: &Answer) {
     if failure.code == Code::UnreadableAnswer && keeping.vendor.storable(answer).is_none() {
@@ -357,16 +310,5 @@ fn source(keeping: &Keeping, login: &Login) -> &'static str {
         (VendorKind::Akuvox, Login::Asked(Credential::Code(_))) => "SMS login",
         (VendorKind::Akuvox, _) => "login",
         (VendorKind::Aqara, _) => "getToken",
-    }
-}
-
-fn tell_captured(keeping: &Keeping, refresh: Option<&Secret>, source: &str) {
-    match refresh {
-        Some(refresh) => {
-            info!(account = %keeping.id, token = %refresh.masked(), "Refresh token captured and stored from {source}");
-        }
-        None => {
-            warn!(account = %keeping.id, "No refresh token came from {source}: the login ends with its access token")
-        }
     }
 }
