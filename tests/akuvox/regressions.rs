@@ -205,7 +205,7 @@ async fn tokens_are_in_no_log_line_and_no_error_of_a_door_or_a_refresh() {
             tokens.extend([held.token, held.refresh_token]);
             bench.hand.advance(HOUR);
             told += &format!("{:?}", house.refresh().await);
-            tokens.extend([bench.cloud.account(0).access_token, bench.cloud.account(0).refresh_token]);
+            tokens.extend([bench.cloud.account(0).owner.access_token, bench.cloud.account(0).owner.refresh_token]);
         }
         house.stop().await;
     }
