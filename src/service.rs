@@ -74,7 +74,7 @@ impl Service {
         let announcements = devices.announcements(|account| keeper.inventory(account));
         let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
         let rules = command_rules(&settings, &devices);
-        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules, clock.clone());
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules);
         let bridge = Bridge {
             info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
             announcer: announcer(&settings, &*store, announcements),

@@ -11,9 +11,6 @@ use support::{
     mosquitto::{Mosquitto, MosquittoOptions},
 };
 
-/// What the log says when it is known what an account can act on.
-const LISTED: &str = "doors and scenes listed account=home";
-
 /// As [`started`], and the account at Akuvox has a phone that gets codes, and doors that may be opened.
 async fn started_with_phone() -> (Bench, support::latchkey::Latchkey, Client) {
     let mut bench = Bench::new().await;
@@ -36,8 +33,6 @@ async fn started() -> (Bench, support::latchkey::Latchkey, Client) {
 async fn signed_in() -> (Bench, support::latchkey::Latchkey, Client) {
     let (bench, latchkey, client) = started().await;
     bench.sign_in(&client).await;
-    // Which also takes calls.
-    latchkey.logged(LISTED).await;
     (bench, latchkey, client)
 }
 
