@@ -11,6 +11,17 @@ use support::{
     mosquitto::{Mosquitto, MosquittoOptions},
 };
 
+/// As [`started`], and the account at Akuvox has a phone that gets codes, and doors that may be opened.
+async fn started_with_phone() -> (Bench, support::latchkey::Latchkey, Client) {
+    let mut bench = Bench::new().await;
+    let resident = bench.akuvox.credentials(0);
+    let (dial_code, phone) = (resident.dial_code, resident.phone_number);
+    bench.front_door = format!("dial_code = {dial_code:?}\nphone = {phone:?}\ndoors = true");
+    let latchkey = bench.run().await;
+    let client = bench.client().await;
+    (bench, latchkey, client)
+}
+
 /// A running Latchkey without tokens, and somebody who talks to it.
 async fn started() -> (Bench, support::latchkey::Latchkey, Client) {
     let bench = Bench::new().await;
@@ -154,6 +165,36 @@ async fn the_field_for_a_code_is_empty_whatever_was_typed_and_is_there_only_wher
     let told: Vec<String> = spoken.filter(|it| text(it).contains("0912873")).map(|it| it.topic).collect();
     assert_eq!(told, Vec::<String>::new());
     assert!(!latchkey.log().contains("0912873"));
+}
+
+#[tokio::test]
+async fn an_account_is_signed_in_by_the_code_that_was_sent_to_its_phone() {
+    let (bench, latchkey, client) = started_with_phone().await;
+    data(&client.request("latchkey/front_door/request_login_code", b"{}").await);
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let reply = client.request("latchkey/front_door/login", code.as_bytes()).await;
+    assert_eq!(data(&reply)["entry_id"], "front_door");
+    client.state("front_door", |it| it["condition"] == "ok").await;
+    let advice = client.retained().await["latchkey/front_door/advice"].clone();
+    assert_eq!(advice, r#"{"advice":null}"#);
+    assert!(!latchkey.log().contains(&code));
+}
+
+#[tokio::test]
+async fn a_login_that_is_delivered_twice_is_done_once_and_answered_twice_with_the_same() {
+    let (bench, _latchkey, client) = started_with_phone().await;
+    data(&client.request("latchkey/front_door/request_login_code", b"{}").await);
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let logins = bench.akuvox.counters().logins;
+    let mark = client.mark();
+    for _ in 0..2 {
+        client.mosquitto_pub("latchkey/front_door/login", code.as_bytes(), &["-q", "1"]);
+    }
+    let is_answer = |it: &latchkey::mqtt::Inbound| it.topic == "latchkey/front_door/response/login";
+    let answers = client.heard_times(2, mark, "both answers", is_answer).await;
+    assert_eq!(answers[0].payload, answers[1].payload);
+    data(&serde_json::from_slice(&answers[0].payload).unwrap());
+    assert_eq!(bench.akuvox.counters().logins, logins + 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use crate::{
     keeper::CommandError,
 };
 
+/// The way in that needs no tokens.
+const BY_CODE: &str = "Request a login code, and give the code that arrives as Login code.";
+
 /// A sentence or two of at most 255 bytes, which is what a state of Home Assistant holds; none where nobody is needed.
 ///
 /// `logs_in_by_code`: whether somebody is configured who gets login codes.
@@ -17,7 +20,10 @@ pub fn advice(status: &Status, logs_in_by_code: bool) -> Option<String> {
         Code::NoRefreshToken | Code::RefreshRefused | Code::RefreshTokenExpired | Code::ReplyLost
             if logs_in_by_code =>
         {
-            "Request a login code, and give the code that arrives as Login code.".to_owned()
+            BY_CODE.to_owned()
+        }
+        Code::SignedInElsewhere if logs_in_by_code => {
+            format!("{BY_CODE} A login of Latchkey's own keeps it from happening again.")
         }
         _ => hint,
     };

@@ -174,7 +174,9 @@ impl Fields {
         let keep = self.flag("keep")?;
         match (code, password) {
             (Some(code), None) if keep.is_none() => {
-                let is_code = code.len() <= LONGEST_CODE && code.bytes().all(|it| it.is_ascii_graphic());
+                // It is pasted, and blanks come along.
+                let code = code.trim();
+                let is_code = (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|it| it.is_ascii_graphic());
                 let hint = "A code is 1 to 32 letters, digits and signs, without blanks.".to_owned();
                 let wrong = || CommandError { hint, ..self.error(Code::ForbiddenCharacter).because("code") };
                 is_code.then(|| Credential::Code(Secret::new(code))).ok_or_else(wrong)
