@@ -148,7 +148,10 @@ fn condition(record: &Record, policy: &Policy, around: Circumstances, now: Times
     if around.is_blocked {
         return Condition::Blocked;
     }
-    let Some(grant) = &record.current else { return Condition::Missing };
+    let Some(grant) = &record.current else {
+        // Keys that are refused at the first try are the same fault.
+        return if record.fault { Condition::ConfigFault } else { Condition::Missing };
+    };
     if record.dead.is_some() {
         return Condition::ReauthRequired;
     }

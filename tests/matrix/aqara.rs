@@ -115,9 +115,7 @@ fn refusals() -> Vec<Case> {
     let wrong_app = |knob, code: i64, place| {
         // The tokens are kept, and wait for the right keys.
         let seen = fault(None, Some(Code::ConfigFault));
-        let case = Case::new(knob, code).at(place).expect(Leg::First, seen).until(Leg::First);
-        // Tokens that were never in use leave the account `missing`, whatever is wrong with the keys.
-        case.but_today(Leg::First, Seen { condition: Condition::Missing, ..seen })
+        Case::new(knob, code).at(place).expect(Leg::First, seen).until(Leg::First)
     };
     let mut cases = vec![
         lost_by(json!(null), DEAD_BY_LOSS),

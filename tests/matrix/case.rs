@@ -45,10 +45,6 @@ pub(crate) struct Case {
     pub(crate) place: Place,
     /// Where it differs from the usual.
     expected: BTreeMap<Leg, Seen>,
-    /// What is seen today where that is a fault of Latchkey's, and not what is expected.
-    today: BTreeMap<Leg, Seen>,
-    /// The same where it takes a race.
-    now_and_then: BTreeMap<Leg, Seen>,
     last: Leg,
 }
 
@@ -82,8 +78,6 @@ impl Case {
             late: Vec::new(),
             place: Place::Right,
             expected: BTreeMap::new(),
-            today: BTreeMap::new(),
-            now_and_then: BTreeMap::new(),
             last: Leg::CheckIn,
         }
     }
@@ -117,28 +111,10 @@ impl Case {
         Self { last, ..self }
     }
 
-    /// A fault of Latchkey's that is known and not mended yet.
-    pub(crate) fn but_today(mut self, leg: Leg, seen: Seen) -> Self {
-        self.today.insert(leg, seen);
-        self
-    }
-
-    /// A known fault that does not always show.
-    pub(crate) fn but_now_and_then(mut self, leg: Leg, seen: Seen) -> Self {
-        self.now_and_then.insert(leg, seen);
-        self
-    }
-
-    /// Whether what was seen is right, or wrong as it is known to be.
+    /// Whether what was seen is right.
     pub(crate) fn verdict(&self, leg: Leg, seen: Seen, unknown_target: Code) -> Result<(), String> {
         let expected = self.expected(leg, unknown_target);
-        match self.today.get(&leg) {
-            None if seen == expected || self.now_and_then.get(&leg) == Some(&seen) => Ok(()),
-            None => Err(format!("{seen:?} instead of {expected:?}")),
-            Some(today) if seen == *today => Ok(()),
-            Some(_) if seen == expected => Err("a known fault is mended: its mark can go".to_owned()),
-            Some(today) => Err(format!("{seen:?} instead of {expected:?}, and not {today:?} as until now")),
-        }
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?} instead of {expected:?}")) }
     }
 
     fn expected(&self, leg: Leg, unknown_target: Code) -> Seen {
