@@ -1,3 +1,5 @@
+//! Records of all kinds go to bytes and back, and damaged bytes are refused.
+
 use std::collections::VecDeque;
 
 use proptest::{collection::vec, option, prelude::*};
