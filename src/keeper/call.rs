@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// A usable access token and its generation. `rejected`: the generation whose token the vendor rejected.
-    async fn live_access(
+    pub(super) async fn live_access(
         self: &Arc<Self>,
         keeping: &Arc<Keeping>,
         rejected: Option<u64>,
