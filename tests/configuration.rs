@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
 
 use latchkey::{
     account::{AccountId, AmbiguousPolicy, Secret},
-    config::{ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load},
+    config::{
+        AccountType, ApiVersions, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey,
+        VendorSettings, load,
+    },
 };
 use tempfile::TempDir;
 
@@ -103,7 +106,43 @@ fn what_is_not_set_has_the_documented_default() {
     let VendorSettings::Akuvox(akuvox) = &account.vendor else { panic!("{account:?}") };
     assert_eq!(akuvox.gate.as_str(), "https://gate.ecloud.akuvox.com:8600");
     assert!(!akuvox.doors);
-    assert_eq!(akuvox.phone, None);
+    assert_eq!((akuvox.phone.as_ref(), akuvox.user.as_ref(), akuvox.door_names.len()), (None, None, 0));
+    assert_eq!(akuvox.user_agent, "VBell/7.20.5 (iPhone; iOS 26.1; Scale/2.00)");
+    assert_eq!(akuvox.login_user_agent, "VBell/7.42.2 (iPhone; iOS 26.1; Scale/2.00)");
+    assert_eq!(*akuvox.api_versions, ApiVersions::default());
+}
+
+#[test]
+fn an_akuvox_account_may_have_named_doors_a_family_member_and_versions_of_its_own() {
+    let toml = format!(
+        "{MINIMAL}user = 'me@example.com'\nlogin_user_agent = 'VBell/8'\n\
+         [accounts.front_door.door_names]\ngarage = '0C:11:05:AA:BB:CC/0'\n\
+         [accounts.front_door.api_versions]\nlogin = '7.11'\nservers_list = '6.9'\n"
+    );
+    let settings = read(&toml);
+    let VendorSettings::Akuvox(akuvox) = &settings.accounts[&id("front_door")].vendor else { panic!("{settings:?}") };
+    assert_eq!(akuvox.user, Some(Secret::new("me@example.com")));
+    assert_eq!(akuvox.login_user_agent, "VBell/8");
+    let doors: Vec<_> = akuvox.door_names.iter().map(|(key, id)| (key.as_str(), id.as_str())).collect();
+    assert_eq!(doors, [("garage", "0C1105AABBCC/0")]);
+    let servers_list = Some("6.9".to_owned());
+    let versions = ApiVersions { login: "7.11".to_owned(), servers_list, ..ApiVersions::default() };
+    assert_eq!(*akuvox.api_versions, versions);
+}
+
+#[test]
+fn doors_and_versions_that_cannot_be_are_told() {
+    for (table, key) in [
+        ("door_names]\nGarage = '0C1105AABBCC/0'", "door_names.Garage"),
+        ("door_names]\ngarage = '0C1105AABBCC'", "door_names.garage"),
+        ("door_names]\ngarage = 5", "door_names.garage"),
+        ("api_versions]\nlogin = 7.33", "api_versions.login"),
+        ("api_versions]\nlogin = 'v7'", "api_versions.login"),
+        ("api_versions]\nopen_door = '4.3'", "api_versions.open_door"),
+    ] {
+        let errors = refuse(&format!("{MINIMAL}[accounts.front_door.{table}\n"));
+        assert_eq!(only(&errors).key, format!("accounts.front_door.{key}"));
+    }
 }
 
 #[test]
@@ -124,6 +163,30 @@ fn an_aqara_account_has_its_region_its_key_and_named_scenes() {
 fn an_aqara_account_is_refreshed_by_expiry_alone_unless_told_otherwise() {
     let settings = read(&format!("{AQARA}app_key = 'secret'\n"));
     assert_eq!(settings.accounts[&id("home")].refresh_every, None);
+}
+
+#[test]
+fn an_aqara_account_says_who_signs_in_and_for_how_long() {
+    let aqara_of = |given: &str| {
+        let settings = read(&format!("{AQARA}app_key = 'secret'\n{given}"));
+        let VendorSettings::Aqara(aqara) = &settings.accounts[&id("home")].vendor else { panic!("{given}") };
+        aqara.clone()
+    };
+    let silent = aqara_of("");
+    assert_eq!((silent.login, silent.account_type), (None, AccountType::Aqara));
+    assert_eq!(silent.access_token_validity.to_string(), "7d");
+    let told = aqara_of("login = 'me@example.com'\naccount_type = 2\naccess_token_validity = '1y'\n");
+    assert_eq!((told.login, told.account_type), (Some(Secret::new("me@example.com")), AccountType::Virtual));
+    assert_eq!(told.access_token_validity.to_string(), "1y");
+    for (wrong, key) in [
+        ("account_type = 3", "accounts.home.account_type"),
+        ("account_type = 'virtual'", "accounts.home.account_type"),
+        ("access_token_validity = '31d'", "accounts.home.access_token_validity"),
+        ("access_token_validity = '7 days'", "accounts.home.access_token_validity"),
+        ("access_token_validity = 7", "accounts.home.access_token_validity"),
+    ] {
+        assert_eq!(keys(&refuse(&format!("{AQARA}app_key = 'secret'\n{wrong}\n"))), [key], "{wrong}");
+    }
 }
 
 #[test]
@@ -594,7 +657,8 @@ fn no_error_shows_a_secret() {
 #[test]
 fn settings_do_not_show_their_secrets() {
     let toml = format!(
-        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\nlogin = '{CANARY}'\n"
+        "[mqtt]\nusername = 'a'\npassword = '{CANARY}'\n[store]\nkey = '{CANARY}'\n{AQARA}app_key = '{CANARY}'\nlogin = '{CANARY}'\n\
+         {MINIMAL}user = '{CANARY}'\n"
     );
     assert!(!format!("{:?}", read(&toml)).contains(CANARY));
 }

@@ -25,6 +25,9 @@ impl Record {
         for grant in self.held_mut().filter(|it| it.refresh.as_ref() == Some(refresh)) {
             grant.refresh_end = Some(RefreshEnd::Spent);
         }
+        for forgotten in &mut self.forgotten {
+            forgotten.record.end_as_spent(refresh);
+        }
     }
 
     /// A pair was refused. The same refresh token beside another access token was not judged: some vendors want both.

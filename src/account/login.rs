@@ -179,7 +179,7 @@ impl Record {
     }
 
     /// The vendor does not accept an access token that was brought alone: the pair before it is back, if there was one.
-    /// Without one a person has to sign in.
+    /// Where there is no refresh token either, a person has to sign in.
     pub fn withdraw_access(&mut self, generation: u64, now: Timestamp) {
         let Some(refused) = self.current.as_ref().filter(|it| it.generation == generation) else { return };
         let is_pair_before = |it: &Grant| it.refresh.is_some() && it.refresh == refused.refresh && it.is_spendable();
@@ -190,7 +190,10 @@ impl Record {
                 self.current = Some(Grant { generation: self.generation, ..before });
             }
             None => {
-                self.dead.get_or_insert(super::Dead { since: now, why: Code::AccessRejected });
+                self.bring_back();
+                if !self.has_spendable() {
+                    self.dead.get_or_insert(super::Dead { since: now, why: Code::AccessRejected });
+                }
             }
         }
     }

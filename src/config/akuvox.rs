@@ -1,8 +1,14 @@
 //! What only an Akuvox account has. Facts: protocol/akuvox.md §1 to §3.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{accounts::Rhythm, section::Section, url::BaseUrl};
+use super::{
+    accounts::Rhythm,
+    api_versions::{self, ApiVersions},
+    doors::{DoorId, DoorKey},
+    section::Section,
+    url::BaseUrl,
+};
 use crate::account::Secret;
 
 const HOUR: u64 = 3600;
@@ -20,6 +26,9 @@ pub(super) const RHYTHM: Rhythm = Rhythm {
 
 /// What refreshing clients of this cloud call themselves.
 const USER_AGENT: &str = "VBell/7.20.5 (iPhone; iOS 26.1; Scale/2.00)";
+
+/// What clients call themselves that sign in by a password, which needs a newer app.
+const LOGIN_USER_AGENT: &str = "VBell/7.42.2 (iPhone; iOS 26.1; Scale/2.00)";
 
 /// Regions by the countries in them, in ISO codes; every other country is at [`DEFAULT_SUBDOMAIN`].
 ///
@@ -43,10 +52,18 @@ pub struct AkuvoxSettings {
     /// The REST server, where it is not to be asked from the gate.
     pub rest: Option<BaseUrl>,
     pub user_agent: String,
+    /// The same for the login by a password.
+    pub login_user_agent: String,
+    pub api_versions: Box<ApiVersions>,
     /// Whether doors may be opened through Latchkey; false by default.
     pub doors: bool,
     /// Who gets the code of a login by SMS, if that is wanted.
     pub phone: Option<Phone>,
+    /// Who signs in by a password: the e-mail address or the name of a family member. It is personal, so it is kept like
+    /// a secret.
+    pub user: Option<Secret>,
+    /// Doors by names of the user's choice.
+    pub door_names: BTreeMap<DoorKey, DoorId>,
 }
 
 /// The phone number of an account.
@@ -61,19 +78,32 @@ pub struct Phone {
 pub(super) fn read(section: &mut Section<'_>) -> Option<AkuvoxSettings> {
     let gate = read_gate(section);
     let rest = section.parsed("rest", "https://rest.ecloud.akuvox.com:8443");
-    let user_agent = section.parsed_by("user_agent", USER_AGENT, |text| {
-        let is_header_value = text.bytes().all(|it| matches!(it, b' '..=b'~'));
-        is_header_value.then(|| text.to_owned()).ok_or_else(|| "expected plain ASCII".to_owned())
-    });
+    let user_agent = read_user_agent(section, "user_agent", USER_AGENT);
+    let login_user_agent = read_user_agent(section, "login_user_agent", LOGIN_USER_AGENT);
+    let api_versions = Box::new(api_versions::read(section.section("api_versions")));
     let doors = section.boolean("doors", false);
     let phone = read_phone(section);
+    let user = section.secret("user");
+    let door_names = section.named("door_names", "0C1105AABBCC/0");
     Some(AkuvoxSettings {
         gate: gate?,
         rest,
-        user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
+        user_agent,
+        login_user_agent,
+        api_versions,
         doors,
         phone,
+        user,
+        door_names: door_names.into_iter().collect(),
     })
+}
+
+fn read_user_agent(section: &mut Section<'_>, key: &str, default: &str) -> String {
+    let user_agent = section.parsed_by(key, default, |text| {
+        let is_header_value = text.bytes().all(|it| matches!(it, b' '..=b'~'));
+        is_header_value.then(|| text.to_owned()).ok_or_else(|| "expected plain ASCII".to_owned())
+    });
+    user_agent.unwrap_or_else(|| default.to_owned())
 }
 
 /// The gate, given by one of three keys.

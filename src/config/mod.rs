@@ -6,7 +6,9 @@
 
 mod accounts;
 mod akuvox;
+mod api_versions;
 mod aqara;
+mod doors;
 mod errors;
 mod getters;
 mod home_assistant;
@@ -29,7 +31,11 @@ use std::{
 
 pub use accounts::{AccountSettings, VendorSettings};
 pub use akuvox::{AkuvoxSettings, Phone};
-pub use aqara::{AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError};
+pub use api_versions::ApiVersions;
+pub use aqara::{
+    AccountType, AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError, Validity, ValidityError,
+};
+pub use doors::{DoorId, DoorIdError, DoorKey, DoorKeyError};
 pub use errors::{ConfigError, ConfigErrors, Problem};
 pub use home_assistant::HomeAssistantSettings;
 pub use instance::{Instance, InstanceError};

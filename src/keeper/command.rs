@@ -205,7 +205,9 @@ fn words(code: Code) -> (&'static str, &'static str) {
             "the vendor does not accept the code: it is mistyped, used or too old",
             "Send request_login_code again, and give the new code.",
         ),
-        Code::LoginRefused => ("the vendor does not accept this login", "Check the user and the password."),
+        Code::LoginRefused => {
+            ("the vendor does not accept this login", "Check the phone number, or the user and the password.")
+        }
         Code::Unreachable => ("the vendor's cloud could not be reached", "Nothing was lost; Latchkey keeps trying."),
         Code::NoAnswer => {
             ("the vendor's cloud gave no answer", "Latchkey tries again; if the reply was lost, the login may be.")

@@ -84,8 +84,11 @@ impl Keeping {
 
     pub(super) fn status(&self) -> Status {
         let present = self.present();
-        let around =
-            Circumstances { is_blocked: present.blocked.is_some(), is_cloud_reached: present.is_cloud_reached };
+        let around = Circumstances {
+            is_blocked: present.blocked.is_some(),
+            is_cloud_reached: present.is_cloud_reached,
+            vendor_ahead_by: self.vendor.vendor_ahead_by(),
+        };
         Status::of(&self.record(), &self.policy, &self.id, around, self.clock.now())
     }
 
@@ -175,6 +178,10 @@ impl Keeping {
         let generation = self.record().current.as_ref().map_or(0, |it| it.generation);
         let event = Event { event_type, by, generation, error };
         let _ = self.notices.send(Notice::Happened(self.id.clone(), event));
+    }
+
+    pub(super) fn inventory_changed(&self) {
+        let _ = self.notices.send(Notice::Inventory(self.id.clone()));
     }
 
     fn changed(&self) {

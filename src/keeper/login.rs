@@ -13,12 +13,13 @@ use tracing::{error, info, warn};
 use crate::{
     account::{Class, Code, Credential, EventType, Fingerprint, FreshTokens, HandledLogin, Secret, UnreadLogin},
     store::StoreError,
-    vendor::{Answer, SignIn, VendorError, VendorKind},
+    vendor::{Answer, SignIn, SignInKind, VendorError, VendorKind},
 };
 
 use super::{
     Shared,
-    call::not_done,
+    access::CallFailure,
+    check_in::{tell_captured, unreadable},
     command::{CommandError, Reply, ReplyData},
     flight::{Errand, Landing},
     keeping::Keeping,
@@ -77,7 +78,7 @@ impl Shared {
                     // Then it counts, which costs a minute.
                     let _ = uncounted.await;
                 }
-                Err(not_done(keeping, &failure))
+                Err(self.not_done(keeping, CallFailure::Vendor(failure)))
             }
         }
     }
@@ -155,7 +156,8 @@ impl Shared {
             Ok(answer) => {
                 let storable = catch_unwind(AssertUnwindSafe(|| keeping.vendor.storable(&answer))).unwrap_or_default();
                 (
-                    read_login(keeping, &answer).inspect_err(|failure| note_unstorable(keeping, failure, &answer)),
+                    read_login(keeping, &answer, login.kind())
+                        .inspect_err(|failure| note_unstorable(keeping, failure, &answer)),
                     storable,
                 )
             }
@@ -195,8 +197,8 @@ impl Shared {
         tell_captured(keeping, fresh.refresh.as_ref(), source(keeping, login));
         keeping.happened(EventType::LoggedIn, login.by(), None);
         if !has_refresh_token {
-            // The vendor's own apps show themselves next, and may get one there.
-            self.check_in(keeping).await;
+            // The vendor's own apps show themselves next, and may get one there. If not, nothing is lost.
+            self.show_access(keeping).await;
         }
         let has_refresh_token = keeping.record().current.as_ref().is_some_and(|it| it.refresh.is_some());
         Landing::LoggedIn { generation, has_refresh_token }
@@ -231,6 +233,10 @@ impl Shared {
             keeping.happened(EventType::UnreadableAnswer, login.by(), Some(failure.code));
         } else {
             warn!(%account, code = %failure.code, "not signed in: {failure}");
+            if matches!(login, Login::ByItself) {
+                // Nobody waits for a reply.
+                keeping.happened(EventType::RefreshFailed, login.by(), Some(failure.code));
+            }
         }
         if may_have_happened && keeping.record().doubt.is_some() {
             keeping.happened(EventType::InDoubt, login.by(), Some(failure.code));
@@ -244,45 +250,6 @@ impl Shared {
         let _ = self.launch_own(keeping, Errand::Login(Arc::new(Login::ByItself)));
     }
 
-    /// Shows the vendor the access token at hand, and takes what it gives for it.
-    pub(super) async fn check_in(&self, keeping: &Keeping) -> Landing {
-        let record = keeping.record();
-        let Some(current) = &record.current else { return Landing::grounded(Code::TokenRequired) };
-        let Some(access) = &current.access else { return Landing::grounded(Code::TokenRequired) };
-        let Some(shown) = keeping.vendor.check_in(access, current.extras.auth_token.as_ref()).await else {
-            return Landing::grounded(Code::NotSupported);
-        };
-        // It is made, so it counts, whether or not there was room.
-        let _ = self.spend_call(keeping, Purpose::Call);
-        let at = self.clock.now();
-        let read = |answer: Answer| {
-            let fresh = catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_check_in(&answer)));
-            fresh.unwrap_or_else(|_| Err(unreadable())).map(|fresh| (fresh, keeping.vendor.storable(&answer)))
-        };
-        match shown.and_then(read) {
-            Ok((fresh, body)) => {
-                let refresh = fresh.refresh.clone();
-                let checked_in = self.commit_at_last(keeping, body.as_ref(), |record| {
-                    record.check_in(fresh.clone(), &keeping.policy, at)
-                });
-                if checked_in.await == Some(true) {
-                    tell_captured(keeping, refresh.as_ref(), "servers_list");
-                }
-                Landing::CheckedIn
-            }
-            Err(failure) if failure.class == Class::AccessRejected => {
-                warn!(account = %keeping.id, "the vendor does not accept the access token: {failure}");
-                let generation = current.generation;
-                self.commit_at_last(keeping, None, |record| record.withdraw_access(generation, at)).await;
-                Landing::grounded(failure.code)
-            }
-            Err(failure) => {
-                warn!(account = %keeping.id, code = %failure.code, "the access token could not be shown to the vendor: {failure}");
-                Landing::grounded(failure.code)
-            }
-        }
-    }
-
     /// Reads the answer to a login that an earlier version could not read.
     pub(super) async fn finish_login(&self, keeping: &Keeping) -> Option<Landing> {
         let record = keeping.record();
@@ -291,7 +258,8 @@ impl Shared {
             return None;
         }
         let answer = Answer { body: unread.body, vendor_ahead_by: None, retry_after: None };
-        let fresh = read_login(keeping, &answer).ok()?;
+        // A success reads the same whatever it was done with.
+        let fresh = read_login(keeping, &answer, SignInKind::Code).ok()?;
         info!(account = %keeping.id, "the answer to a login that was kept can be read now");
         Some(self.signed_in(keeping, &Login::ByItself, fresh, None, unread.received_at).await)
     }
@@ -304,6 +272,13 @@ impl Shared {
 }
 
 impl Login {
+    fn kind(&self) -> SignInKind {
+        match self {
+            Self::Asked(credential) => SignIn::from(credential).kind(),
+            Self::ByItself => SignInKind::Password,
+        }
+    }
+
     fn by(&self) -> Trigger {
         match self {
             Self::Asked(_) => Trigger::Command,
@@ -318,12 +293,8 @@ impl From<StoreError> for NoCode {
     }
 }
 
-fn read_login(keeping: &Keeping, answer: &Answer) -> Result<FreshTokens, VendorError> {
-    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer))).unwrap_or_else(|_| Err(unreadable()))
-}
-
-fn unreadable() -> VendorError {
-    VendorError::new(Class::Protocol, Code::UnreadableAnswer)
+fn read_login(keeping: &Keeping, answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
+    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer, by))).unwrap_or_else(|_| Err(unreadable()))
 }
 
 /// What could not be read and must not be stored lasts as long as the process.
@@ -339,16 +310,5 @@ fn source(keeping: &Keeping, login: &Login) -> &'static str {
         (VendorKind::Akuvox, Login::Asked(Credential::Code(_))) => "SMS login",
         (VendorKind::Akuvox, _) => "login",
         (VendorKind::Aqara, _) => "getToken",
-    }
-}
-
-fn tell_captured(keeping: &Keeping, refresh: Option<&Secret>, source: &str) {
-    match refresh {
-        Some(refresh) => {
-            info!(account = %keeping.id, token = %refresh.masked(), "Refresh token captured and stored from {source}");
-        }
-        None => {
-            warn!(account = %keeping.id, "No refresh token came from {source}: the login ends with its access token")
-        }
     }
 }

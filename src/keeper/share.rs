@@ -25,7 +25,8 @@ impl Keeper {
         if self.0.stopping.is_cancelled() {
             return Err(CommandError::new(Code::ShuttingDown, account));
         }
-        let (access, generation) = self.0.live_access(keeping, None).await?;
+        let held = self.0.live_access(keeping, None).await.map_err(|failure| self.0.not_done(keeping, failure))?;
+        let (access, generation) = (held.access, held.generation);
         let record = keeping.record();
         let expires_at =
             record.current.as_ref().filter(|it| it.generation == generation).and_then(|it| it.access_expires_at);

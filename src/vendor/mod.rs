@@ -8,11 +8,12 @@ mod aqara;
 mod error;
 mod http;
 mod json;
+mod skew;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use akuvox::Akuvox;
 pub use aqara::{Aqara, sign};
@@ -110,8 +111,8 @@ pub trait Vendor: Send + Sync {
     }
 
     /// Reads the answer to a login, as [`Vendor::read_refresh`] does. Errors: `WrongCode` and `LoginRefused` where that
-    /// is what the vendor said.
-    fn read_login(&self, _answer: &Answer) -> Result<FreshTokens, VendorError> {
+    /// is what the vendor said; which of them depends on what the login was done `by`.
+    fn read_login(&self, _answer: &Answer, _by: SignInKind) -> Result<FreshTokens, VendorError> {
         Err(VendorError::not_supported())
     }
 
@@ -133,6 +134,11 @@ pub trait Vendor: Send + Sync {
 
     /// The vendor's idea of the time, from any answer's `Date` header. Spends no token.
     async fn server_time(&self) -> Option<Timestamp>;
+
+    /// How far the vendor's clock was ahead of ours at its last answer to this account.
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        None
+    }
 }
 
 /// What a login is done with.
@@ -142,6 +148,22 @@ pub enum SignIn<'a> {
     Password(&'a Secret),
     /// What [`Vendor::kept_form`] made of a password.
     Kept(&'a Secret),
+}
+
+/// What a login was done with, less the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInKind {
+    Code,
+    Password,
+}
+
+impl SignIn<'_> {
+    pub fn kind(&self) -> SignInKind {
+        match self {
+            Self::Code(_) => SignInKind::Code,
+            Self::Password(_) | Self::Kept(_) => SignInKind::Password,
+        }
+    }
 }
 
 impl<'a> From<&'a Credential> for SignIn<'a> {
@@ -187,8 +209,8 @@ pub struct Budget {
 /// Connects an account to its vendor.
 pub fn connect(settings: &AccountSettings, http: &Http) -> Arc<dyn Vendor> {
     match &settings.vendor {
-        VendorSettings::Akuvox(akuvox) => Arc::new(Akuvox::new(akuvox.clone(), http.clone())),
-        VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.clone())),
+        VendorSettings::Akuvox(akuvox) => Arc::new(Akuvox::new(akuvox.clone(), http.apart())),
+        VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.apart())),
     }
 }
 

@@ -133,8 +133,7 @@ pub(super) async fn open(State(web): State<Arc<Web>>, place: Place, payload: Pay
     responses((status = 200, body = OkReply<CodeRequested>))
 )]
 pub(super) async fn login_code(State(web): State<Arc<Web>>, place: Place, payload: Payload) -> Response {
-    let command = Command::RequestLoginCode { entry_id: place.account };
-    carry_out_plain(&web, command, "request_login_code", &payload).await
+    read_and_carry_out(&web, Verb::RequestLoginCode, place.account, payload.or_empty()).await
 }
 
 /// Sign in by the code that was sent, or by a password
@@ -145,13 +144,7 @@ pub(super) async fn login_code(State(web): State<Arc<Web>>, place: Place, payloa
     responses((status = 200, body = OkReply<LoggedIn>))
 )]
 pub(super) async fn login(State(web): State<Arc<Web>>, place: Place, payload: Payload) -> Response {
-    match payload.credential("login") {
-        Ok((credential, transaction)) => {
-            let command = Command::Login { entry_id: place.account, credential };
-            carry_out(&web, command, transaction.as_ref()).await
-        }
-        Err(error) => answer(&Err(error), None),
-    }
+    read_and_carry_out(&web, Verb::Login, place.account, &payload.0).await
 }
 
 /// A live access token, for a program that never refreshes itself

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::{
-    account::{AccountId, Code, Credential, Secret},
+    account::{AccountId, Code},
     keeper::CommandError,
     mqtt::request::LONGEST_PAYLOAD,
 };
@@ -93,49 +93,11 @@ impl Payload {
 
     /// The transaction of a command that the path says in full.
     pub(super) fn transaction(&self, verb: &str) -> Result<Option<Value>, CommandError> {
-        let mut fields = self.fields(verb)?;
+        let error = |code| CommandError::new(code, verb);
+        let text = std::str::from_utf8(self.or_empty()).map_err(|_| error(Code::NotUtf8))?;
+        let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(|_| error(Code::NotJson))?;
         let transaction = fields.remove("transaction");
-        finish(verb, &fields)?;
-        Ok(transaction)
+        // Its name is not shown: it may be a token in the wrong place.
+        if fields.is_empty() { Ok(transaction) } else { Err(error(Code::UnknownField)) }
     }
-
-    /// The credential of a login, and the transaction.
-    pub(super) fn credential(&self, verb: &str) -> Result<(Credential, Option<Value>), CommandError> {
-        let wrong = |code, field: &str| CommandError::new(code, verb).because(field);
-        let mut fields = self.fields(verb)?;
-        let transaction = fields.remove("transaction");
-        let mut secret = |field: &str| match fields.remove(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Ok(None),
-            Some(Value::String(text)) if text.chars().any(char::is_control) => {
-                Err(wrong(Code::ForbiddenCharacter, field))
-            }
-            Some(Value::String(text)) => Ok(Some(Secret::new(text))),
-            Some(_) => Err(wrong(Code::WrongType, field)),
-        };
-        let (code, password) = (secret("code")?, secret("password")?);
-        let keep = match fields.remove("keep") {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(keep)) => Some(keep),
-            Some(_) => return Err(wrong(Code::WrongType, "keep is true or false")),
-        };
-        finish(verb, &fields)?;
-        let credential = match (code, password) {
-            (Some(code), None) if keep.is_none() => Credential::Code(code),
-            (None, Some(password)) => Credential::Password { password, keep: keep.unwrap_or(false) },
-            (Some(_), _) => return Err(wrong(Code::UnknownField, "beside code")),
-            (None, None) => return Err(wrong(Code::MissingField, "code, password")),
-        };
-        Ok((credential, transaction))
-    }
-
-    fn fields(&self, verb: &str) -> Result<Map<String, Value>, CommandError> {
-        let text = std::str::from_utf8(self.or_empty()).map_err(|_| CommandError::new(Code::NotUtf8, verb))?;
-        serde_json::from_str(text).map_err(|_| CommandError::new(Code::NotJson, verb))
-    }
-}
-
-fn finish(verb: &str, fields: &Map<String, Value>) -> Result<(), CommandError> {
-    // Its name is not shown: it may be a token in the wrong place.
-    if fields.is_empty() { Ok(()) } else { Err(CommandError::new(Code::UnknownField, verb)) }
 }

@@ -115,8 +115,10 @@ impl Bench {
         (grant.access.as_ref().map(Secret::expose), grant.refresh.as_ref().map(Secret::expose))
     }
 
+    /// In use, or forgotten and not yet gone.
     pub(crate) fn is_held(&self, refresh: &str) -> bool {
-        self.record.held().any(|it| it.refresh.as_ref().is_some_and(|it| it.expose() == refresh))
+        let forgotten = self.record.forgotten.iter().flat_map(|it| it.record.held());
+        self.record.held().chain(forgotten).any(|it| it.refresh.as_ref().is_some_and(|it| it.expose() == refresh))
     }
 
     /// The refresh token that would be sent next.

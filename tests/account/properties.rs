@@ -11,7 +11,9 @@ use crate::bench::{
 };
 
 /// So few that what is set aside always finds room.
-const TOKENS: usize = 12;
+const TOKENS: usize = 10;
+const MOST_LOGINS: usize = 3;
+const MOST_FORGOTTEN: usize = 6;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,6 +31,15 @@ enum Step {
     Settle(End),
     /// A failure of some earlier refresh is told again.
     SettleOldAgain(End),
+    /// Where no refresh runs: they are flights of the same account.
+    SignIn {
+        has_refresh: bool,
+    },
+    LoseLogin,
+    /// The vendor is shown the access token at hand: it gives another refresh token, nothing, or does not take it.
+    CheckIn(Option<bool>),
+    Forget,
+    Recall,
     /// The process ends and starts again.
     Restart,
     Pass {
@@ -105,6 +116,11 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Begin),
         6 => end().prop_map(Step::Settle),
         1 => end().prop_map(Step::SettleOldAgain),
+        1 => any::<bool>().prop_map(|has_refresh| Step::SignIn { has_refresh }),
+        1 => Just(Step::LoseLogin),
+        1 => any::<Option<bool>>().prop_map(Step::CheckIn),
+        1 => Just(Step::Forget),
+        1 => Just(Step::Recall),
         1 => Just(Step::Restart),
         2 => (1..3_000u32).prop_map(|minutes| Step::Pass { minutes }),
         1 => (1..10_000u32).prop_map(|hours| Step::ClockBack { hours }),
@@ -119,11 +135,25 @@ struct Watched {
     running: Option<(Attempt, String)>,
     old: Vec<Attempt>,
     n_fresh: usize,
+    n_logins: usize,
+}
+
+fn pair_of(record: &Record) -> (Option<&str>, Option<&str>) {
+    let Some(grant) = &record.current else { return (None, None) };
+    (grant.access.as_ref().map(Secret::expose), grant.refresh.as_ref().map(Secret::expose))
 }
 
 impl Watched {
     fn new(bench: Bench) -> Self {
-        Self { bench, taken: BTreeSet::new(), spent: BTreeSet::new(), running: None, old: Vec::new(), n_fresh: 0 }
+        Self {
+            bench,
+            taken: BTreeSet::new(),
+            spent: BTreeSet::new(),
+            running: None,
+            old: Vec::new(),
+            n_fresh: 0,
+            n_logins: 0,
+        }
     }
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -171,6 +201,32 @@ impl Watched {
                     prop_assert_eq!(&self.bench.record, &before);
                 }
             }
+            Step::SignIn { .. } | Step::LoseLogin | Step::CheckIn(_) | Step::Forget | Step::Recall
+                if self.running.is_some() =>
+            {
+                return Ok(());
+            }
+            Step::SignIn { has_refresh } => self.sign_in(has_refresh)?,
+            Step::LoseLogin => {
+                self.bench.record.begin_login(false, self.bench.now);
+                prop_assert!(self.bench.record.find_open_login(self.bench.now));
+                prop_assert_eq!(self.bench.current(), pair_of(&before));
+            }
+            Step::CheckIn(Some(brings_refresh)) => self.check_in(brings_refresh),
+            Step::CheckIn(None) => self.bench.record.withdraw_access(before.generation, self.bench.now),
+            Step::Forget if self.bench.record.forgotten.len() < MOST_FORGOTTEN => {
+                if self.bench.record.forget(self.bench.now) {
+                    prop_assert_eq!(self.bench.next(), None);
+                }
+            }
+            Step::Forget => {}
+            Step::Recall => {
+                let is_recalled = self.bench.record.recall();
+                prop_assert_eq!(is_recalled, before.held().next().is_none() && !before.forgotten.is_empty());
+                // What it was told before it was forgotten is not told anew.
+                let before = self.bench.record.clone();
+                return self.check(&before);
+            }
             Step::Restart => {
                 let is_open = self.bench.record.find_open_attempt(self.bench.now);
                 prop_assert_eq!(is_open, self.running.take().is_some());
@@ -203,6 +259,44 @@ impl Watched {
             _ => {}
         }
         Ok(())
+    }
+
+    fn sign_in(&mut self, has_refresh: bool) -> Result<(), TestCaseError> {
+        if MOST_LOGINS <= self.n_logins {
+            return Ok(());
+        }
+        self.n_logins += 1;
+        let refresh = format!("R-login{}", self.n_logins);
+        let fresh = FreshTokens {
+            access: Some(Secret::new(format!("A-login{}", self.n_logins))),
+            refresh: has_refresh.then(|| Secret::new(refresh.as_str())),
+            access_lifetime: Some(7 * DAY),
+            ..FreshTokens::default()
+        };
+        let held = self.bench.current().1.map(str::to_owned);
+        self.bench.record.begin_login(false, self.bench.now);
+        self.bench.record.sign_in(fresh, &self.bench.policy, self.bench.now);
+        let expected = if has_refresh { Some(refresh.clone()) } else { held };
+        prop_assert_eq!(self.bench.current().1.map(str::to_owned), expected);
+        if has_refresh {
+            self.taken.insert(refresh);
+        }
+        prop_assert!(self.bench.record.dead.is_none() && self.bench.record.doubt.is_none());
+        Ok(())
+    }
+
+    fn check_in(&mut self, brings_refresh: bool) {
+        if MOST_LOGINS <= self.n_logins || self.bench.record.current.is_none() {
+            return;
+        }
+        self.n_logins += 1;
+        let refresh = format!("R-login{}", self.n_logins);
+        let fresh = brings_refresh.then(|| Secret::new(refresh.as_str()));
+        let fresh = FreshTokens { refresh: fresh, ..FreshTokens::default() };
+        self.bench.record.check_in(fresh, &self.bench.policy, self.bench.now);
+        if brings_refresh {
+            self.taken.insert(refresh);
+        }
     }
 
     fn check(&self, before: &Record) -> Result<(), TestCaseError> {

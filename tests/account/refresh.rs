@@ -397,3 +397,31 @@ fn generations_go_on_from_the_highest_that_anybody_saw() {
     assert_eq!(bench.record.current.as_ref().unwrap().generation, 41);
     assert!(!bench.record.unproven);
 }
+
+#[test]
+fn a_grant_of_the_vendors_own_that_dies_before_its_time_was_taken_over_by_somebody_else() {
+    let why = |bench: &Bench| bench.record.dead.map(|it| it.why);
+    let mut renewed_once = Bench::akuvox().holding("A1", "R1");
+    renewed_once.refresh(renewed("A2", "R2"));
+    renewed_once.pass(DAY);
+    renewed_once.refresh(refused());
+    assert_eq!(why(&renewed_once), Some(Code::SignedInElsewhere));
+
+    let mut given_by_a_user = Bench::akuvox().holding("A1", "R1");
+    given_by_a_user.pass(DAY);
+    given_by_a_user.refresh(refused());
+    assert_eq!(why(&given_by_a_user), Some(Code::RefreshRefused), "it may be mistyped");
+
+    let mut too_late = Bench::akuvox().holding("A1", "R1");
+    too_late.refresh(renewed("A2", "R2"));
+    too_late.pass(8 * DAY);
+    too_late.refresh(refused());
+    assert_eq!(why(&too_late), Some(Code::RefreshRefused), "it may have ended by its age");
+
+    let mut lost_reply = Bench::akuvox().holding("A1", "R1");
+    lost_reply.refresh(renewed("A2", "R2"));
+    lost_reply.pass(HOUR);
+    lost_reply.refresh(lost());
+    lost_reply.refresh(refused());
+    assert_eq!(why(&lost_reply), Some(Code::ReplyLost), "our own refresh may have done it");
+}

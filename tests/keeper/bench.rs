@@ -11,16 +11,18 @@ use std::{
 
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Code, EventType, Proposal, ProposedTokens, Secret, Status},
+    account::{AccountId, Code, Credential, EventType, Inventory, Proposal, ProposedTokens, Secret, Status},
     clock::{Clock, Hand},
     config::{self, AccountSettings, Settings},
     demo::clouds::{AkuvoxCloud, AqaraCloud, Options, Places, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
     keeper::{Account, Command, Event, Grounds, Keeper, Notice, Reply, ReplyData, Ticket},
     store::{CHECKPOINT_EVERY, KeySource, SledStore, Store, StoreSettings},
-    vendor::{self, Http, Vendor},
+    vendor::{self, Http, Toll, Vendor},
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast;
+
+use super::doubles::Altered;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -90,17 +92,26 @@ impl Bench {
             format!("tv_pin_entry = {:?}\ntv_warning = {:?}\n", scenes["TV PIN entry"], scenes["TV warning"])
         };
         let mut text = format!("[store]\npath = {:?}\n[keeper]\ncall_timeout = \"2s\"\n", self.store_path());
-        for name in [FRONT, SIDE] {
-            text += &format!("[accounts.{name}]\nvendor = \"akuvox\"\ngate = {:?}\n", self.akuvox.url());
+        for (number, name) in [FRONT, SIDE].into_iter().enumerate() {
+            let (gate, held) = (self.akuvox.url(), self.akuvox.credentials(number));
+            text += &format!(
+                "[accounts.{name}]\nvendor = \"akuvox\"\ngate = {gate:?}\ndoors = {}\n\
+                 dial_code = {:?}\nphone = {:?}\nuser = {:?}\n",
+                name == FRONT,
+                held.dial_code,
+                held.phone_number,
+                held.login,
+            );
         }
         for (number, name) in [HOME, CABIN].into_iter().enumerate() {
             text += &format!(
                 "[accounts.{name}]\nvendor = \"aqara\"\nbase_url = {:?}\napp_id = {:?}\nkey_id = {:?}\napp_key = {:?}\n\
-                 [accounts.{name}.scenes]\n{}",
+                 login = {:?}\n[accounts.{name}.scenes]\n{}",
                 self.aqara.url(),
                 app.app_id,
                 app.key_id,
                 app.app_key,
+                self.aqara.credentials(number).account,
                 scenes(number),
             );
         }
@@ -130,7 +141,8 @@ impl Bench {
         self.start_on(self.open().1, names, |_, vendor| vendor)
     }
 
-    /// A keeper on other grounds, or with other vendors.
+    /// A keeper on other grounds, or with other vendors, which have nothing to list unless they are told otherwise: tests
+    /// that count calls need not reckon with listings.
     pub(crate) fn start_on(
         &self,
         grounds: Grounds,
@@ -138,10 +150,12 @@ impl Bench {
         vendor_of: impl Fn(&AccountSettings, Arc<dyn Vendor>) -> Arc<dyn Vendor>,
     ) -> House {
         let settings = self.settings();
+        let nothing = |_: &Secret, _: &dyn Toll| Ok(Inventory::default());
         let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).unwrap();
         let account = |name: &&str| {
             let settings = settings.accounts[&id(name)].clone();
-            let vendor = vendor_of(&settings, vendor::connect(&settings, &http));
+            let vendor =
+                vendor_of(&settings, Arc::new(Altered::new(vendor::connect(&settings, &http)).listing_by(nothing)));
             Account { settings, vendor }
         };
         let keeper = Keeper::start(names.iter().map(account).collect(), grounds).unwrap();
@@ -159,7 +173,7 @@ impl Bench {
         for name in names {
             assert!(house.update(name, self.pair_of(name)).await.is_ok(), "{name}");
         }
-        house.notices = house.keeper.subscribe();
+        house.forget_notices();
         self.hand.advance(DAY);
     }
 
@@ -233,6 +247,14 @@ impl House {
         self.keeper.submit(Command::RefreshTokens { entry_id: id(name) })
     }
 
+    pub(crate) async fn request_code(&self, name: &str) -> Reply {
+        in_time(self.keeper.ask(Command::RequestLoginCode { entry_id: id(name) })).await
+    }
+
+    pub(crate) async fn login(&self, name: &str, credential: Credential) -> Reply {
+        in_time(self.keeper.ask(Command::Login { entry_id: id(name), credential })).await
+    }
+
     pub(crate) async fn scene(&self, name: &str, scene: &str) -> Reply {
         in_time(self.keeper.ask(Command::TriggerScene { entry_id: id(name), scene: scene.to_owned() })).await
     }
@@ -247,6 +269,21 @@ impl House {
 
     pub(crate) fn submit(&self, name: &str, proposal: Proposal) -> Ticket {
         self.keeper.submit(Command::UpdateTokens { entry_id: id(name), proposal })
+    }
+
+    pub(crate) fn forget_notices(&mut self) {
+        self.notices = self.keeper.subscribe();
+    }
+
+    /// Waits for a notice like this.
+    pub(crate) async fn until_notice(&mut self, is_wanted: impl Fn(&Notice) -> bool) {
+        in_time(async { while !is_wanted(&self.notices.recv().await.unwrap()) {} }).await;
+    }
+
+    /// How many more notices came of an account's doors or scenes until now.
+    pub(crate) fn n_inventory_notices(&mut self, name: &str) -> usize {
+        let notices = std::iter::from_fn(|| self.notices.try_recv().ok());
+        notices.filter(|it| matches!(it, Notice::Inventory(account) if *account == id(name))).count()
     }
 
     /// The next event of an account.

@@ -417,6 +417,9 @@ pub fn response_topic(topic: &str) -> String {
     if let Some((account, _)) = topic.split_once("/scene/") {
         return format!("{account}/response/trigger_scene");
     }
+    if let Some((account, _)) = topic.split_once("/door/") {
+        return format!("{account}/response/open_door");
+    }
     if topic.contains("/bridge/request/") {
         return topic.replacen("/request/", "/response/", 1);
     }

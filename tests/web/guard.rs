@@ -24,7 +24,8 @@ async fn routes(house: &House) -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_route_but_health_is_refused_without_the_key() {
     let house = House::signed_in().await;
-    let calls = house.akuvox.counters().calls + house.aqara.counters().calls;
+    let refreshes = || (house.akuvox.counters().refreshes, house.aqara.counters().refreshes);
+    let before = refreshes();
     let routes = routes(&house).await;
     assert!(15 < routes.len());
     for (method, path) in routes.iter().chain([&("GET".to_owned(), "/nothing".to_owned())]) {
@@ -40,7 +41,8 @@ async fn every_route_but_health_is_refused_without_the_key() {
     for headers in ["X-Latchkey-Key: \r\n", "X-Latchkey-Key: the-key-of-the-test\r\n", "X-Metron-Key: \u{e9}\r\n"] {
         assert_eq!(house.send_with("GET", "/v1/accounts", headers, "").await.status, 401, "{headers}");
     }
-    assert_eq!(house.akuvox.counters().calls + house.aqara.counters().calls, calls, "somebody got through");
+    assert_eq!(refreshes(), before, "somebody got through");
+    assert!(house.aqara.counters().scene_runs.is_empty());
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
-//! What SmartPlus answers, in every shape that was seen (protocol/akuvox.md §2 and §3.11).
+//! What SmartPlus answers, in every shape that was seen (protocol/akuvox.md §2 and §3).
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     account::{Class, Code, Extras, FreshTokens},
     vendor::{
-        Answer, VendorError,
+        Answer, SignInKind, VendorError,
         json::{TokenField, integer, lifetime},
     },
 };
@@ -20,77 +21,112 @@ enum Verdict {
 
 /// Reads the answer to `refresh_token`. The pair stands under `datas`, or under `data` or `result`.
 pub(super) fn refresh(answer: &Answer) -> Result<FreshTokens, VendorError> {
-    let envelope = parse(answer)?;
-    let pair = ["datas", "data", "result"].iter().find_map(|key| envelope.get(*key).filter(|it| it.is_object()));
-    match verdict(&envelope) {
-        Verdict::No(code) => {
-            return Err(VendorError::new(Class::Refused, Code::RefreshRefused).with_vendor_code(&code));
-        }
-        Verdict::None if pair.is_none() => return Err(VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)),
-        Verdict::Yes | Verdict::None => {}
-    }
-    let unreadable = || VendorError::new(Class::Protocol, Code::UnreadableAnswer);
-    let pair = pair.ok_or_else(unreadable)?;
-    let access = TokenField::read(pair, "token");
-    let refresh = TokenField::read(pair, "refresh_token");
-    match (&access, &refresh) {
-        (TokenField::Unreadable, _) | (_, TokenField::Unreadable) | (TokenField::Absent, TokenField::Absent) => {
-            Err(unreadable())
-        }
-        _ => Ok(FreshTokens {
-            access: access.token(),
-            refresh: refresh.token(),
-            access_lifetime: lifetime(pair.get("token_valid")),
-            refresh_outlives_access: None,
-            extras: Extras { auth_token: TokenField::read(pair, "auth_token").token(), open_id: None },
-        }),
-    }
+    granted(answer, Class::Refused, Code::RefreshRefused)
 }
 
-/// Reads the answer to a call that carries an access token and gives nothing: a refusal is about the token.
+/// Reads the answer to `sms_login` or `login`. What it may be refused for is known: whoever signs in got it wrong.
+pub(super) fn login(answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
+    let refusal = match by {
+        SignInKind::Code => Code::WrongCode,
+        SignInKind::Password => Code::LoginRefused,
+    };
+    granted(answer, Class::Target, refusal)
+}
+
+/// Reads the answer to `servers_list`, which may bring a token, or a pair, or nothing of the kind (§3.5).
+pub(super) fn check_in(answer: &Answer) -> Result<FreshTokens, VendorError> {
+    let tokens = tokens(answer, Class::AccessRejected, Code::AccessRejected)?;
+    tokens.map_or(Ok(FreshTokens::default()), |it| fresh(&it))
+}
+
+/// Reads the answer to a call that carries an access token and nothing else to be wrong: a refusal is about the token.
 pub(super) fn accepted(answer: &Answer) -> Result<(), VendorError> {
-    match verdict(&parse(answer)?) {
+    done(answer, Class::AccessRejected, Code::AccessRejected)
+}
+
+/// Reads the answer to a call that gives nothing back. `class` and `code`: what a refusal of it means.
+///
+/// The newest apps are told by `code` that all went well (§3.8); other values of it may be anybody's.
+pub(super) fn done(answer: &Answer, class: Class, code: Code) -> Result<(), VendorError> {
+    let envelope = Envelope::read(answer)?;
+    match envelope.verdict() {
         Verdict::Yes => Ok(()),
-        Verdict::No(code) => Err(VendorError::new(Class::AccessRejected, Code::AccessRejected).with_vendor_code(&code)),
-        Verdict::None => Err(VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)),
+        Verdict::No(vendor_code) => Err(VendorError::new(class, code).with_vendor_code(&vendor_code)),
+        Verdict::None if integer(&envelope.code) == Some(0) => Ok(()),
+        Verdict::None => Err(unusable()),
     }
 }
 
-/// Reads the REST host from the answer to `rest_server`: host and port without a scheme (protocol/akuvox.md §3.1).
-pub(super) fn rest_server(answer: &Answer, is_https: bool) -> Result<String, VendorError> {
-    let envelope = parse(answer)?;
-    let (key, scheme) = if is_https { ("rest_server_https", "https") } else { ("rest_server", "http") };
-    let host = envelope.get("datas").and_then(|it| it.get(key)).and_then(Value::as_str).map(bare_host);
-    match host {
-        Some(host) if is_host_and_port(host) => Ok(format!("{scheme}://{host}")),
-        _ => Err(VendorError::new(Class::Transient, Code::UnreadableAnswer)),
+/// Reads an answer that must bring tokens.
+fn granted(answer: &Answer, class: Class, code: Code) -> Result<FreshTokens, VendorError> {
+    let unreadable = || VendorError::new(Class::Protocol, Code::UnreadableAnswer);
+    let fresh = fresh(&tokens(answer, class, code)?.ok_or_else(unreadable)?)?;
+    if fresh.access.is_none() && fresh.refresh.is_none() { Err(unreadable()) } else { Ok(fresh) }
+}
+
+/// The object that tokens stand in, of an answer that is no refusal; none where there is no such object.
+fn tokens(answer: &Answer, class: Class, code: Code) -> Result<Option<Value>, VendorError> {
+    let verdict = Envelope::read(answer)?.verdict();
+    if let Verdict::No(vendor_code) = &verdict {
+        return Err(VendorError::new(class, code).with_vendor_code(vendor_code));
+    }
+    let mut answer: Value = serde_json::from_str(answer.body.expose()).map_err(|_| unusable())?;
+    let key = ["datas", "data", "result"].into_iter().find(|key| answer.get(*key).is_some_and(Value::is_object));
+    match (key, verdict) {
+        (None, Verdict::None) => Err(unusable()),
+        (key, _) => Ok(key.map(|it| answer[it].take())),
     }
 }
 
-fn parse(answer: &Answer) -> Result<Value, VendorError> {
-    serde_json::from_str(answer.body.expose()).map_err(|_| VendorError::new(Class::Ambiguous, Code::UnreadableAnswer))
+/// Reads the tokens of an object; what is not there is absent, what is there and no token makes all of it unreadable.
+fn fresh(tokens: &Value) -> Result<FreshTokens, VendorError> {
+    let access = TokenField::read(tokens, "token");
+    let refresh = TokenField::read(tokens, "refresh_token");
+    if [&access, &refresh].contains(&&TokenField::Unreadable) {
+        return Err(VendorError::new(Class::Protocol, Code::UnreadableAnswer));
+    }
+    Ok(FreshTokens {
+        access: access.token(),
+        refresh: refresh.token(),
+        access_lifetime: lifetime(tokens.get("token_valid")),
+        refresh_outlives_access: None,
+        extras: Extras { auth_token: TokenField::read(tokens, "auth_token").token(), open_id: None },
+    })
 }
 
-fn verdict(envelope: &Value) -> Verdict {
-    let verdicts = ["err_code", "result"].map(|key| envelope.get(key).filter(|it| !it.is_object() && !it.is_null()));
-    let mut verdict = Verdict::None;
-    for value in verdicts.into_iter().flatten() {
-        match integer(value) {
-            Some(0) => verdict = Verdict::Yes,
-            Some(code) => return Verdict::No(code.to_string()),
-            None => return Verdict::No(value.as_str().unwrap_or_default().to_owned()),
+/// What of an answer holds the verdict. Nothing else of it is looked at: some answers are full of passwords.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Envelope {
+    err_code: Value,
+    result: Value,
+    code: Value,
+}
+
+impl Envelope {
+    fn read(answer: &Answer) -> Result<Self, VendorError> {
+        let body = answer.body.expose();
+        // A list would be taken for an object without its keys.
+        let is_object = body.trim_start().starts_with('{');
+        serde_json::from_str(body).ok().filter(|_| is_object).ok_or_else(unusable)
+    }
+
+    fn verdict(&self) -> Verdict {
+        let mut verdict = Verdict::None;
+        for value in [&self.err_code, &self.result].into_iter().filter(|it| !it.is_object() && !it.is_null()) {
+            match integer(value) {
+                Some(0) => verdict = Verdict::Yes,
+                Some(code) => return Verdict::No(code.to_string()),
+                None => return Verdict::No(value.as_str().unwrap_or_default().to_owned()),
+            }
         }
+        verdict
     }
-    verdict
 }
 
-fn bare_host(text: &str) -> &str {
-    text.trim().trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/')
-}
-
-/// A host in the answer becomes part of a URL that a token is sent to.
-fn is_host_and_port(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b".-:[]".contains(&it))
+/// It is not the vendor's own answer, so nobody knows what was done.
+fn unusable() -> VendorError {
+    VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)
 }
 
 #[cfg(test)]
@@ -141,17 +177,5 @@ mod tests {
         assert_eq!(class(r#"{"datas":{"refresh_token":"R2","tok"#), Class::Ambiguous);
         assert_eq!(class(r#"{"error_msg":"Requesting too frequently"}"#), Class::Ambiguous);
         assert_eq!(class("[]"), Class::Ambiguous);
-    }
-
-    #[test]
-    fn the_rest_host_is_a_host_and_nothing_else() {
-        let read = |host: &str| {
-            let body = serde_json::json!({"result": 0, "datas": {"rest_server_https": host}}).to_string();
-            rest_server(&Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }, true)
-        };
-        assert_eq!(read("rest.example.org:8443").unwrap(), "https://rest.example.org:8443");
-        assert_eq!(read("https://rest.example.org:8443/").unwrap(), "https://rest.example.org:8443");
-        assert!(read("evil.example.org/path?x=").is_err());
-        assert!(read("user@evil.example.org").is_err());
     }
 }

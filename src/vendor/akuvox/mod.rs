@@ -1,32 +1,42 @@
 //! Akuvox SmartPlus: the gate renews tokens, the REST host checks them (protocol/akuvox.md).
 
 mod answer;
+mod doors;
+mod rest;
+#[cfg(test)]
+mod shapes;
+mod veil;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderValue},
 };
 use serde_json::json;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::{
-    account::{Class, Code, FreshTokens, Inventory, Secret},
-    config::AkuvoxSettings,
+    account::{Class, Code, FreshTokens, Inventory, Secret, Target},
+    config::{AkuvoxSettings, BaseUrl},
 };
 
 use super::{
-    Answer, Http, Rules, Spend, Toll, Vendor, VendorError, VendorKind,
+    Answer, Http, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind,
     http::{Request, header_value},
 };
 
-/// The wire format changes with this header; each call has the one that was seen with it (protocol/akuvox.md §2).
-const REFRESH_API_VERSION: &str = "6.8";
-const REST_SERVER_API_VERSION: &str = "6.0";
-const LOGIN_CONF_API_VERSION: &str = "6.5";
+/// The versions of `servers_list`, whose body differs (protocol/akuvox.md §3.5).
+const SERVERS_LIST_WITH_AUTH_TOKEN: &str = "6.6";
+const SERVERS_LIST: &str = "6.8";
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What stands where the access token will stand after a login.
+const NO_TOKEN: HeaderValue = HeaderValue::from_static("");
 
 /// A lifetime that every source agrees on (protocol/akuvox.md §4).
 const USUAL_LIFETIME: Duration = Duration::from_secs(604_800);
@@ -36,38 +46,97 @@ pub struct Akuvox {
     settings: AkuvoxSettings,
     http: Http,
     host: String,
-    /// Base URL of the REST host, once discovered.
-    rest: OnceCell<String>,
+    /// The REST host, once the gate has named it. The gate itself is never changed by an answer.
+    rest: Mutex<Option<BaseUrl>>,
 }
 
 impl Akuvox {
     pub fn new(settings: AkuvoxSettings, http: Http) -> Self {
         let host = settings.gate.as_url().authority().to_owned();
-        Self { settings, http, host, rest: OnceCell::new() }
+        Self { settings, http, host, rest: Mutex::default() }
     }
 
-    fn headers(&self, api_version: &'static str) -> Result<HeaderMap, VendorError> {
+    fn headers(&self, api_version: &str) -> Result<HeaderMap, VendorError> {
+        let mut headers = self.headers_without_version()?;
+        headers.insert("api-version", header_value(api_version)?);
+        Ok(headers)
+    }
+
+    fn headers_without_version(&self) -> Result<HeaderMap, VendorError> {
         let mut headers = HeaderMap::new();
-        headers.insert("api-version", HeaderValue::from_static(api_version));
-        headers.insert("accept", HeaderValue::from_static("application/json"));
+        headers.insert("accept", JSON);
         headers.insert("accept-language", HeaderValue::from_static("en"));
         headers.insert("x-cloud-lang", HeaderValue::from_static("en"));
         headers.insert("user-agent", header_value(&self.settings.user_agent)?);
         Ok(headers)
     }
 
-    /// The REST host is asked for before it is used (protocol/akuvox.md §3.1).
-    async fn rest(&self) -> Result<&str, VendorError> {
-        if let Some(rest) = &self.settings.rest {
-            return Ok(rest.as_str());
+    /// The headers of a call that bears an access token.
+    fn headers_with(&self, access: &Secret, api_version: &str) -> Result<HeaderMap, VendorError> {
+        let mut headers = self.headers(api_version)?;
+        headers.insert("x-auth-token", header_value(access.expose())?);
+        Ok(headers)
+    }
+
+    /// Asks the gate for `path`, which may have a query.
+    async fn ask_gate(&self, path: &str, headers: HeaderMap) -> Result<Answer, VendorError> {
+        let url = format!("{}/{path}", self.settings.gate);
+        self.http.send(Request { method: Method::GET, url: &url, headers, body: None }).await
+    }
+
+    async fn post_to_gate(&self, path: &str, headers: HeaderMap, body: String) -> Result<Answer, VendorError> {
+        let url = format!("{}/{path}", self.settings.gate);
+        self.http.send(Request { method: Method::POST, url: &url, headers, body: Some(body) }).await
+    }
+
+    /// Calls the REST host: a POST where there is a body. A host that cannot be reached may have moved: the gate is asked
+    /// for it again the next time.
+    async fn call_rest(&self, path: &str, headers: HeaderMap, body: Option<String>) -> Result<Answer, VendorError> {
+        let url = format!("{}/{path}", self.rest().await?);
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let sent = self.http.send(Request { method, url: &url, headers, body }).await;
+        if matches!(&sent, Err(error) if error.code == Code::Unreachable) {
+            *self.rest.lock().await = None;
         }
-        let rest = self.rest.get_or_try_init(|| async {
-            let url = format!("{}/rest_server", self.settings.gate);
-            let headers = self.headers(REST_SERVER_API_VERSION)?;
-            let answer = self.http.send(Request { method: Method::GET, url: &url, headers, body: None }).await?;
-            answer::rest_server(&answer, self.settings.gate.as_url().scheme() == "https")
-        });
-        Ok(rest.await?.as_str())
+        sent
+    }
+
+    /// The REST host, which the gate is asked for before it is used (protocol/akuvox.md §3.1).
+    ///
+    /// Errors leave nothing in doubt: what was to be asked of the REST host has not been sent.
+    async fn rest(&self) -> Result<BaseUrl, VendorError> {
+        if let Some(rest) = &self.settings.rest {
+            return Ok(rest.clone());
+        }
+        let mut known = self.rest.lock().await;
+        if let Some(rest) = known.as_ref() {
+            return Ok(rest.clone());
+        }
+        let headers = self.headers(&self.settings.api_versions.rest_server)?;
+        let answer = self.ask_gate("rest_server", headers).await.map_err(without_effect)?;
+        let named = rest::named(&answer, &self.settings.gate)?;
+        Ok(known.insert(named).clone())
+    }
+
+    /// Signs in by a code that was sent to the phone (protocol/akuvox.md §3.3). The phone's app is signed out by that.
+    async fn login_by_code(&self, code: &Secret) -> Result<Answer, VendorError> {
+        let Some(phone) = &self.settings.phone else { return Err(login_not_set()) };
+        let number = veil::phone(&phone.number);
+        let code = veil::percent_encoded(code.expose().trim());
+        let path = format!("sms_login?phone={}&code={code}&area_code={}", number.expose(), phone.dial_code);
+        self.ask_gate(&path, self.headers(&self.settings.api_versions.sms_login)?).await
+    }
+
+    /// Signs a family member in (protocol/akuvox.md §3.4). `password`: as [`veil::password`] leaves it.
+    async fn login_by_password(&self, password: &Secret) -> Result<Answer, VendorError> {
+        let Some(user) = &self.settings.user else { return Err(login_not_set()) };
+        let user = veil::percent_encoded_user(veil::user(user).expose());
+        let password = veil::percent_encoded(password.expose());
+        let path = format!("login?user={user}&passwd={password}&id_code=(null)");
+        let mut headers = self.headers(&self.settings.api_versions.login)?;
+        headers.insert("user-agent", header_value(&self.settings.login_user_agent)?);
+        headers.insert("x-auth-token", NO_TOKEN);
+        self.ask_gate(&path, headers).await
     }
 }
 
@@ -84,7 +153,7 @@ impl Vendor for Akuvox {
             refresh_needs_access: true,
             persist_access: true,
             has_scenes: false,
-            has_doors: true,
+            has_doors: self.settings.doors,
         }
     }
 
@@ -96,12 +165,10 @@ impl Vendor for Akuvox {
         let Some(access) = spend.access else {
             return Err(VendorError::new(Class::Target, Code::TokenRequired));
         };
-        let url = format!("{}/refresh_token", self.settings.gate);
-        let mut headers = self.headers(REFRESH_API_VERSION)?;
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
-        headers.insert(HeaderName::from_static("x-auth-token"), header_value(access.expose())?);
+        let mut headers = self.headers_with(access, &self.settings.api_versions.refresh_token)?;
+        headers.insert("content-type", JSON);
         let body = json!({ "refresh_token": spend.refresh.expose() }).to_string();
-        self.http.send(Request { method: Method::POST, url: &url, headers, body: Some(body) }).await
+        self.post_to_gate("refresh_token", headers, body).await
     }
 
     fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
@@ -114,39 +181,118 @@ impl Vendor for Akuvox {
 
     async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>> {
         let check = async {
-            let rest = self.rest().await?;
-            let mut headers = self.headers(LOGIN_CONF_API_VERSION)?;
-            headers.insert(HeaderName::from_static("x-auth-token"), header_value(access.expose())?);
-            let token: String = form_encoded(access.expose());
-            let url = format!("{rest}/login_conf?token={token}");
-            let answer = self.http.send(Request { method: Method::GET, url: &url, headers, body: None }).await?;
-            answer::accepted(&answer)
+            let headers = self.headers_with(access, &self.settings.api_versions.login_conf)?;
+            let path = format!("login_conf?token={}", veil::percent_encoded(access.expose()));
+            answer::accepted(&self.call_rest(&path, headers, None).await?)
         };
         Some(check.await)
     }
 
     fn configured(&self) -> Inventory {
-        Inventory::default()
+        let doors = self.settings.door_names.iter().map(|(key, id)| Target::configured(key.as_str(), id.as_str()));
+        Inventory { doors: doors.collect(), scenes: Vec::new() }
     }
 
-    async fn inventory(&self, _access: &Secret, _toll: &dyn Toll) -> Result<Inventory, VendorError> {
-        Err(VendorError::not_supported())
+    async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
+        toll.take()?;
+        let headers = self.headers_with(access, &self.settings.api_versions.userconf)?;
+        let path = format!("userconf?token={}", veil::percent_encoded(access.expose()));
+        let answer = self.call_rest(&path, headers, None).await.map_err(without_effect)?;
+        let doors = doors::read(&answer).map_err(without_effect)?;
+        Ok(Inventory { doors, scenes: Vec::new() })
+    }
+
+    /// A refusal may be about the token or about the door, and its words do not count. So the cloud is asked whether it
+    /// takes the token: a door that does not exist must not cost a refresh.
+    async fn open_door(&self, access: &Secret, door_id: &str) -> Result<(), VendorError> {
+        let (mac, relay) = doors::parts(door_id).ok_or_else(|| VendorError::new(Class::Target, Code::UnknownDoor))?;
+        let mut headers = self.headers_with(access, &self.settings.api_versions.opendoor)?;
+        headers.insert("content-type", FORM);
+        let path = format!("opendoor?token={}", veil::percent_encoded(access.expose()));
+        let body = format!("mac={}&relay={}", veil::percent_encoded(mac), veil::percent_encoded(relay));
+        let answer = self.call_rest(&path, headers, Some(body)).await?;
+        let Err(refusal) = answer::done(&answer, Class::Target, Code::TargetRefused) else { return Ok(()) };
+        if refusal.class != Class::Target {
+            return Err(refusal);
+        }
+        match self.check_access(access).await {
+            Some(Err(rejected)) if rejected.class == Class::AccessRejected => Err(rejected),
+            _ => Err(refusal),
+        }
+    }
+
+    async fn request_code(&self) -> Result<(), VendorError> {
+        let Some(phone) = &self.settings.phone else { return Err(login_not_set()) };
+        let mut headers = self.headers_without_version()?;
+        headers.insert("content-type", FORM);
+        headers.insert("x-auth-token", NO_TOKEN);
+        let body = format!("AreaCode={}&MobileNumber={}&Type=0", phone.dial_code, phone.number.expose());
+        let answer = self.call_rest("send_mobile_checkcode", headers, Some(body)).await?;
+        answer::done(&answer, Class::Target, Code::LoginRefused)
+    }
+
+    async fn login(&self, with: SignIn<'_>) -> Result<Answer, VendorError> {
+        let answer = match with {
+            SignIn::Code(code) => self.login_by_code(code).await?,
+            SignIn::Password(password) => self.login_by_password(&veil::password(password)).await?,
+            SignIn::Kept(kept) => self.login_by_password(kept).await?,
+        };
+        // It names the REST host of this very login. Where it does not, the gate is asked when the host is needed. The
+        // answer holds tokens that nobody has kept yet, so nothing is waited for.
+        if let (Ok(named), Ok(mut rest)) = (rest::named(&answer, &self.settings.gate), self.rest.try_lock()) {
+            *rest = Some(named);
+        }
+        Ok(answer)
+    }
+
+    fn read_login(&self, answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
+        answer::login(answer, by)
+    }
+
+    fn kept_form(&self, password: &Secret) -> Option<Secret> {
+        Some(veil::password(password))
+    }
+
+    async fn check_in(&self, access: &Secret, auth_token: Option<&Secret>) -> Option<Result<Answer, VendorError>> {
+        let user = veil::phone(&self.settings.phone.as_ref()?.number);
+        let (user, token) = (user.expose(), access.expose());
+        let (usual_version, body) = match auth_token.map(Secret::expose) {
+            Some(auth_token) => {
+                let body = json!({ "auth_token": auth_token, "passwd": auth_token, "token": token, "user": user });
+                (SERVERS_LIST_WITH_AUTH_TOKEN, body)
+            }
+            None => (SERVERS_LIST, json!({ "token": token, "user": user })),
+        };
+        let version = self.settings.api_versions.servers_list.as_deref().unwrap_or(usual_version);
+        let mut headers = match self.headers_with(access, version) {
+            Ok(headers) => headers,
+            Err(error) => return Some(Err(error)),
+        };
+        headers.insert("content-type", JSON);
+        Some(self.post_to_gate("servers_list", headers, body.to_string()).await)
+    }
+
+    fn read_check_in(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
+        answer::check_in(answer)
     }
 
     async fn server_time(&self) -> Option<Timestamp> {
         self.http.server_time(&format!("{}/rest_server", self.settings.gate)).await
     }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.http.vendor_ahead_by()
+    }
 }
 
-/// Percent-encodes everything but unreserved characters.
-fn form_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
+fn login_not_set() -> VendorError {
+    VendorError::new(Class::Target, Code::LoginNotSet)
+}
+
+/// The failure of a call that does nothing but ask: without an answer nothing is in doubt.
+fn without_effect(error: VendorError) -> VendorError {
+    match error.class {
+        Class::Ambiguous => VendorError { class: Class::Transient, ..error },
+        _ => error,
     }
-    encoded
 }
