@@ -43,7 +43,8 @@ const ROOM: usize = 64;
 /// What changes and happens, live
 ///
 /// On connecting, every account's state comes first (`event: state`), so that nothing is missed by reconnecting. Then
-/// `state` with each change, and `event` for what happened; `data` is JSON with `entry_id`, as by MQTT.
+/// `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
+/// with `entry_id`, as by MQTT.
 #[utoipa::path(
     get, path = "/v1/events", tag = "latchkey",
     responses((status = 200, body = String, content_type = "text/event-stream"))
@@ -105,7 +106,11 @@ impl Stream {
                     data["entry_id"] = json!(account);
                     self.tell("event", &data.to_string()).await?;
                 }
-                Ok(Ok(_)) => {}
+                Ok(Ok(Notice::Inventory(account))) => {
+                    let mut data = json!(self.web.keeper.inventory(&account).unwrap_or_default());
+                    data["entry_id"] = json!(account);
+                    self.tell("inventory", &data.to_string()).await?;
+                }
                 // It read too slowly: the states make up for what was missed.
                 Ok(Err(RecvError::Lagged(_))) => self.tell_states().await?,
                 Ok(Err(RecvError::Closed)) => return Ok(()),

@@ -48,6 +48,9 @@ use crate::{
 
 use attempts::Attempts;
 
+/// A disk that hangs is not well.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// What the edge stands on.
 pub struct Parts {
     pub keeper: Keeper,
@@ -153,7 +156,8 @@ impl Web {
         {
             return is_well;
         }
-        let is_well = self.store.check_room().await.is_ok();
+        let asked = tokio::time::timeout(STORE_ANSWERS_WITHIN, self.store.check_room()).await;
+        let is_well = asked.is_ok_and(|it| it.is_ok());
         *look = Some((now, is_well));
         is_well
     }

@@ -64,6 +64,8 @@ async fn states_come_first_and_then_what_changes_and_happens() {
     house.sign_in().await;
     let event = listener.until("event", |it| it["entry_id"] == "home" && it["event_type"] == "refreshed").await;
     assert_eq!(event["by"], "update");
+    let inventory = listener.until("inventory", |it| it["entry_id"] == "home").await;
+    assert!(inventory["scenes"].as_array().is_some_and(|it| it.iter().any(|it| it["key"] == "tv_warning")));
 
     // Who comes later is told how things are.
     let mut late = Listener::connect(&house).await;
