@@ -19,7 +19,7 @@ use crate::{
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
-    vendor::{self, Http, VendorKind},
+    vendor::{self, Http},
     web::{self, AllowedHosts, Card, PortTaken, Server, WebKey},
 };
 
@@ -107,7 +107,7 @@ impl Service {
             tokio::spawn(server.run(web::router(parts), web_stop.clone(), stop.clone()))
         });
         let rules = command_rules(&settings, &devices);
-        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules, clock.clone());
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules);
         let bridge = Bridge {
             info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
             announcer: announcer(&settings, &*store, announcements),
@@ -243,15 +243,8 @@ fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announce
 }
 
 fn command_rules(settings: &Settings, devices: &Devices) -> CommandRules {
-    let has_closed_doors = |it: &&AccountCard| it.vendor == VendorKind::Akuvox && !it.opens_doors;
-    let ids_of = |is_meant: &dyn Fn(&&AccountCard) -> bool| {
-        devices.accounts.iter().filter(is_meant).map(|it| it.id.clone()).collect()
-    };
-    CommandRules {
-        reply_prefix: settings.mqtt.reply_prefix.clone(),
-        doors_off: ids_of(&has_closed_doors),
-        code_fields: ids_of(&|it| it.logs_in_by_code),
-    }
+    let code_fields = devices.accounts.iter().filter(|it| it.logs_in_by_code).map(|it| it.id.clone());
+    CommandRules { reply_prefix: settings.mqtt.reply_prefix.clone(), code_fields: code_fields.collect() }
 }
 
 fn devices(settings: &Settings) -> Devices {

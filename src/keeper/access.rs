@@ -117,6 +117,8 @@ impl Shared {
             let was_cut_off =
                 matches!(&result, Err(failure) if matches!(failure.code, Code::Unreachable | Code::NoAnswer));
             keeping.note_present(|present| present.is_cloud_reached = Some(!was_cut_off));
+            // How many there were is shown.
+            keeping.changed();
         }
         result.map_err(|failure| fare.refused.into_inner().map_or(CallFailure::Vendor(failure), CallFailure::NoRoom))
     }

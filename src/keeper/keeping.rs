@@ -184,7 +184,8 @@ impl Keeping {
         let _ = self.notices.send(Notice::Inventory(self.id.clone()));
     }
 
-    fn changed(&self) {
+    /// Tells the edges that the status may read differently now.
+    pub(super) fn changed(&self) {
         // Nobody listening is no fault: edges ask for the state when they come.
         let _ = self.notices.send(Notice::Changed(self.id.clone()));
     }

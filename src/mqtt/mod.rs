@@ -10,7 +10,6 @@ mod connection;
 mod failure;
 mod outbox;
 mod receipts;
-mod repeats;
 mod session;
 
 pub mod bridge;

@@ -213,7 +213,7 @@ async fn fault_7_a_wrong_key_is_not_taken_for_a_dead_login_nor_a_dead_login_for_
     for (refused, told, condition) in [
         (106, Code::ConfigFault, Condition::ConfigFault),
         (107, Code::ConfigFault, Condition::ConfigFault),
-        (2006, Code::RefreshRefused, Condition::ReauthRequired),
+        (2006, Code::SignedInElsewhere, Condition::ReauthRequired),
         (2007, Code::RefreshTokenExpired, Condition::ReauthRequired),
     ] {
         let bench = Bench::new().await;

@@ -181,7 +181,7 @@ async fn a_listing_that_meets_a_dead_token_leaves_the_login_as_it_is() {
     let known = house.inventory(HOME);
     bench.aqara.revoke(0, What::Grant);
     premises.fail_to_list([rejected()]);
-    assert_eq!(code(&house.list_scenes(HOME).await), Some(Code::RefreshRefused));
+    assert_eq!(code(&house.list_scenes(HOME).await), Some(Code::SignedInElsewhere));
     assert_eq!(house.inventory(HOME), known);
     house.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Records of all kinds go to bytes and back, and damaged bytes are refused.
+//! What is written is read back, whatever it is.
 
 use std::collections::VecDeque;
 
