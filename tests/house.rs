@@ -53,6 +53,12 @@ fn only_vendors_name_reqwest() {
 }
 
 #[test]
+fn only_the_web_and_the_demo_name_axum_and_hyper() {
+    let serves = |path: &Path| path.starts_with("web") || path.starts_with("demo");
+    assert_eq!(naming(&["axum::", "hyper::", "hyper_util::"], |path| !serves(path)), NOWHERE);
+}
+
+#[test]
 fn only_the_clock_asks_for_the_time() {
     let asking = ["Timestamp::now(", "Instant::now(", "SystemTime::now("];
     assert_eq!(naming(&asking, |path| path != Path::new("clock.rs")), NOWHERE);
@@ -66,7 +72,7 @@ fn only_the_keeper_commits_to_the_store() {
 
 #[test]
 fn an_edge_never_calls_a_vendor() {
-    let is_edge = |path: &Path| path.starts_with("mqtt") || path.starts_with("homeassistant");
+    let is_edge = |path: &Path| ["mqtt", "homeassistant", "web"].iter().any(|it| path.starts_with(it));
     let calling = ["dyn Vendor", "vendor::connect", "vendor::Akuvox", "vendor::Aqara", "vendor::Http"];
     assert_eq!(naming(&calling, is_edge), NOWHERE);
 }

@@ -10,11 +10,11 @@ use tracing::{debug, warn};
 use crate::{
     account::{AccountId, Code, Condition},
     config::TopicPrefix,
-    keeper::{Command, CommandError, Keeper, Reply},
+    keeper::{Command, CommandError, Keeper, Reply, reply_json},
 };
 
 use super::{
-    Inbound, Link, Outgoing, reply,
+    Inbound, Link, Outgoing,
     request::{Request, Target},
     topics::{Address, Topics, Verb},
 };
@@ -185,7 +185,7 @@ impl Commands {
         if let Err(error) = reply {
             warn!(command = verb.as_str(), code = %error.code, "not done: {error}. {}", error.hint);
         }
-        let payload = Bytes::from(reply::payload(reply, transaction));
+        let payload = Bytes::from(reply_json(reply, transaction));
         if let Some(wished) = to.wished {
             let answer = Outgoing::passing(wished, payload.clone());
             self.link.publish(Outgoing { correlation_data: to.correlation_data, ..answer });

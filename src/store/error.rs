@@ -78,7 +78,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, error: &io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, error: &io::Error) -> Self {
         let path = path.into();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoRoom { folder: folder_of(path) },

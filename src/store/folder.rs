@@ -119,7 +119,7 @@ pub(super) fn private() -> OpenOptions {
 }
 
 /// As [`Folder::install`], for any path.
-pub(super) fn install(path: &Path, bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn install(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut new_path = path.as_os_str().to_owned();
     new_path.push(".new");
     let written = (|| {
@@ -147,7 +147,7 @@ pub(super) fn is_in_place(file: &File, path: &Path) -> bool {
 }
 
 /// Refuses what others can read or what belongs to somebody else.
-pub(super) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+pub(crate) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     // Where /proc is missing, the owner goes unchecked; the permissions still are.
     if let Some(us) = fs::metadata("/proc/self").ok().map(|it| it.uid())
         && metadata.uid() != us

@@ -46,6 +46,7 @@ use zeroize::Zeroizing;
 
 pub use counters::Stats;
 pub use error::StoreError;
+pub(crate) use folder::{check_private, install};
 pub use sled_store::SledStore;
 
 use crate::account::{AccountId, Fingerprint, Secret};

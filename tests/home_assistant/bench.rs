@@ -181,7 +181,7 @@ impl Bench {
         let scene = |name: &str| &aqara.scenes[name];
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n{user}{password}\n\
-             [store]\npath = {store:?}\n\n\
+             [store]\npath = {store:?}\n\n[web]\nlisten = \"127.0.0.1:0\"\n\n\
              [keeper]\nmin_refresh_gap = \"0s\"\n\n\
              [home_assistant]\nannounce_delay = \"1s\"\n\n\
              [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = {:?}\n\
