@@ -142,5 +142,7 @@ async fn sled_alone_is_asked_for_comparison() {
         assert!(0 < number || !is_older, "undamaged, it has the newest");
         older += usize::from(is_older);
     }
-    println!("sled alone: of 60 flipped bits {older} silently brought older values back or none, {refused} were refused");
+    println!(
+        "sled alone: of 60 flipped bits {older} silently brought older values back or none, {refused} were refused"
+    );
 }

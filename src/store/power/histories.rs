@@ -49,6 +49,8 @@ struct History {
     random: Rng,
     base: tempfile::TempDir,
     path: PathBuf,
+    /// The disk of the life before, where that ended by a kill.
+    disk: Option<Arc<FrailDisk>>,
     n_lives: usize,
     accounts: BTreeMap<&'static str, Promise>,
     notes: BTreeMap<&'static str, Promise>,
@@ -56,9 +58,17 @@ struct History {
     tally: Tally,
 }
 
+/// A store that is open.
+struct Life {
+    disk: Arc<FrailDisk>,
+    writer: Writer,
+    hand: Hand,
+}
+
 #[derive(Debug, Default)]
 struct Tally {
     cuts: usize,
+    kills: usize,
     cuts_while_opening: usize,
     cuts_while_changing_the_key: usize,
     acknowledged: usize,
@@ -77,6 +87,7 @@ fn no_cut_of_the_power_takes_back_what_was_acknowledged() {
     while (total.cuts as u64) < wanted {
         let tally = History::new(fastrand::u64(..)).run();
         total.cuts += tally.cuts;
+        total.kills += tally.kills;
         total.cuts_while_opening += tally.cuts_while_opening;
         total.cuts_while_changing_the_key += tally.cuts_while_changing_the_key;
         total.acknowledged += tally.acknowledged;
@@ -93,7 +104,7 @@ fn the_power_may_go_at_any_call_of_a_first_start_and_of_a_change_of_the_key() {
         for n_calls in 0.. {
             let mut history = History::new(n_calls);
             if changes_key {
-                let Ok((disk, (mut writer, ..))) = history.open(None) else { panic!("it does not open") };
+                let Ok(Life { disk, mut writer, .. }) = history.open(None) else { panic!("it does not open") };
                 history.commit(&mut writer, &disk);
                 drop(writer);
                 disk.cut_now();
@@ -101,8 +112,10 @@ fn the_power_may_go_at_any_call_of_a_first_start_and_of_a_change_of_the_key() {
             }
             let is_off = if changes_key { history.rotate(Some(n_calls)) } else { history.open(Some(n_calls)).is_err() };
             for _ in 0..2 {
-                let Ok((disk, opened)) = history.open(None) else { panic!("{n_calls} calls: it does not open") };
-                drop(opened);
+                let Ok(Life { disk, writer, .. }) = history.open(None) else {
+                    panic!("{n_calls} calls: it does not open")
+                };
+                drop(writer);
                 disk.cut_now();
                 history.come_back(&disk);
             }
@@ -126,6 +139,7 @@ impl History {
             random: Rng::with_seed(seed),
             base,
             path,
+            disk: None,
             n_lives: 0,
             accounts: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -140,13 +154,12 @@ impl History {
             match self.open(fuse) {
                 Err(disk) => {
                     self.tally.cuts_while_opening += 1;
-                    self.come_back(&disk);
+                    self.end(disk);
                 }
-                Ok((disk, (writer, _, hand))) => {
+                Ok(Life { disk, writer, hand }) => {
                     self.live(writer, &hand, &disk);
                     if disk.is_off() || self.random.u8(0..6) != 0 {
-                        disk.cut_now();
-                        self.come_back(&disk);
+                        self.end(disk);
                     } else if self.rotate(Some(self.random.clone().u64(0..40))) {
                         self.tally.cuts_while_changing_the_key += 1;
                     }
@@ -164,8 +177,8 @@ impl History {
     }
 
     /// Opens the store and holds what it serves against what was promised; the disk alone if the power went meanwhile.
-    fn open(&mut self, fuse: Option<u64>) -> Result<(Arc<FrailDisk>, (Writer, Notes, Hand)), Arc<FrailDisk>> {
-        let disk = Arc::new(FrailDisk::on(&self.path));
+    fn open(&mut self, fuse: Option<u64>) -> Result<Life, Arc<FrailDisk>> {
+        let disk = self.disk.take().unwrap_or_else(|| Arc::new(FrailDisk::on(&self.path)));
         if let Some(fuse) = fuse {
             disk.cut_after(fuse);
         }
@@ -178,7 +191,7 @@ impl History {
             Err(error) => panic!("seed {}, life {}: {error}", self.seed, self.n_lives),
             Ok(opened) => {
                 self.check(&opened, &notes, disk.is_off());
-                Ok((disk, (opened.writer, notes, hand)))
+                Ok(Life { disk, writer: opened.writer, hand })
             }
         }
     }
@@ -302,6 +315,19 @@ impl History {
         disk.cut_now();
         self.come_back(&disk);
         is_off
+    }
+
+    /// Mostly the power goes; now and then it is the process alone, and the power goes in a later life.
+    fn end(&mut self, disk: Arc<FrailDisk>) {
+        if self.random.u8(0..4) == 0 {
+            self.tally.kills += 1;
+            self.n_lives += 1;
+            disk.go_on();
+            self.disk = Some(disk);
+        } else {
+            disk.cut_now();
+            self.come_back(&disk);
+        }
     }
 
     /// The next life begins with what the cut left.

@@ -3,6 +3,7 @@
 
 mod disk;
 mod histories;
+mod remains;
 mod trouble;
 
 pub(in crate::store) use disk::{Fault, FrailDisk};
