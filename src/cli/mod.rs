@@ -1,10 +1,14 @@
 //! The command line: one file a subcommand.
 
+mod backup;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "demo")]
 mod onlooker;
+mod passphrase;
+mod restore;
+mod rotate_key;
 mod run;
 #[cfg(feature = "demo")]
 pub mod simulate;
@@ -42,6 +46,9 @@ enum Command {
     Run(ConfigArgs),
     /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
     Check(check::CheckArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    RotateKey(rotate_key::RotateKeyArgs),
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
     #[cfg(feature = "demo")]
@@ -74,6 +81,9 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Check(args) => check::check(args).await,
+            Command::Backup(args) => backup::backup(&args),
+            Command::Restore(args) => restore::restore(&args),
+            Command::RotateKey(args) => rotate_key::rotate_key(&args),
             #[cfg(feature = "demo")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "demo")]

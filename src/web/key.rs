@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     account::Secret,
-    store::{StoreError, check_private, install},
+    store::{StoreError, check_private, install_private},
 };
 
 /// The file in the folder of the store.
@@ -76,7 +76,7 @@ fn make(path: &Path) -> Result<Secret, StoreError> {
     let failed = |error: &io::Error| StoreError::io("make the web key", path, error);
     getrandom::fill(&mut *bytes).map_err(|error| failed(&io::Error::other(error)))?;
     let text = Zeroizing::new(hex::encode(*bytes));
-    install(path, format!("{}\n", *text).as_bytes()).map_err(|error| failed(&error))?;
+    install_private(path, format!("{}\n", *text).as_bytes()).map_err(|error| failed(&error))?;
     Ok(Secret::new(text.as_str()))
 }
 
