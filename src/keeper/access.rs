@@ -120,6 +120,10 @@ impl Shared {
             // How many there were is shown.
             keeping.changed();
         }
+        // A toll that was refused is our own limit.
+        if let Some(failure) = result.as_ref().err().filter(|_| fare.refused.get().is_none()) {
+            self.heed(keeping, failure);
+        }
         result.map_err(|failure| fare.refused.into_inner().map_or(CallFailure::Vendor(failure), CallFailure::NoRoom))
     }
 

@@ -74,6 +74,9 @@ impl Shared {
         let sent = keeping.vendor.refresh(spend).await;
         let at = self.clock.now();
         let (ending, answer) = self.read(keeping, sent, begun.access.as_ref()).await;
+        if let Ending::Failed { class, code, .. } = &ending {
+            self.heed(keeping, &VendorError::new(*class, *code));
+        }
         self.settle(keeping, by, &begun.attempt, begun.was_in_doubt, Returned { ending, answer, at }).await
     }
 

@@ -14,8 +14,16 @@ use crate::{clock::Clock, vendor::Budget};
 pub(super) struct Limits {
     at_once_per_host: usize,
     hosts: Mutex<HashMap<(String, Purpose), Arc<Semaphore>>>,
-    windows: Mutex<HashMap<String, VecDeque<Duration>>>,
+    windows: Mutex<HashMap<String, Window>>,
     clock: Clock,
+}
+
+/// The calls of one budget, by the clock that never goes back.
+#[derive(Default)]
+struct Window {
+    calls: VecDeque<Duration>,
+    /// The vendor asked to be left alone until then.
+    paused_until: Duration,
 }
 
 /// What a call is for: a refresh always finds room.
@@ -46,6 +54,10 @@ impl Limits {
         let now = self.clock.monotonic();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(budget.key.clone()).or_default();
+        if now < window.paused_until {
+            return Err(window.paused_until - now);
+        }
+        let window = &mut window.calls;
         while window.front().is_some_and(|it| budget.per <= now.saturating_sub(*it)) {
             window.pop_front();
         }
@@ -57,6 +69,14 @@ impl Limits {
         }
         let until = window.get(window.len() - room).map_or(budget.per, |it| (*it + budget.per).saturating_sub(now));
         Err(until)
+    }
+
+    /// Nobody of this budget calls for so long, refreshes included.
+    pub(super) fn pause(&self, budget: &Budget, pause: Duration) {
+        let until = self.clock.monotonic() + pause;
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.entry(budget.key.clone()).or_default();
+        window.paused_until = window.paused_until.max(until);
     }
 }
 
@@ -86,5 +106,12 @@ mod tests {
         assert!(limits.spend(&budget, Purpose::Refresh).is_err());
         hand.advance(Duration::from_secs(300));
         assert_eq!(limits.spend(&budget, Purpose::Call), Ok(()));
+        limits.pause(&budget, Duration::from_secs(60));
+        limits.pause(&budget, Duration::from_secs(5));
+        for purpose in [Purpose::Call, Purpose::Refresh] {
+            assert_eq!(limits.spend(&budget, purpose), Err(Duration::from_secs(60)), "the vendor asked for it");
+        }
+        hand.advance(Duration::from_secs(60));
+        assert_eq!(limits.spend(&budget, Purpose::Refresh), Ok(()));
     }
 }

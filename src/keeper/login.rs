@@ -68,6 +68,7 @@ impl Shared {
                 Ok(ReplyData::CodeRequested { entry_id: keeping.id.clone() })
             }
             Err(failure) => {
+                self.heed(keeping, &failure);
                 warn!(account = %keeping.id, code = %failure.code, "no login code could be asked for: {failure}");
                 let was_never_sent = matches!(failure.code, Code::LoginNotSet | Code::NotSupported | Code::Unreachable);
                 if was_never_sent {
@@ -213,6 +214,7 @@ impl Shared {
         at: Timestamp,
     ) -> Landing {
         let account = &keeping.id;
+        self.heed(keeping, &failure);
         let may_have_happened = matches!(failure.class, Class::Ambiguous | Class::Protocol);
         let is_unread = failure.code == Code::UnreadableAnswer;
         let unread = body.filter(|_| is_unread).map(|body| UnreadLogin { received_at: at, body });

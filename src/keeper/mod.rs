@@ -48,11 +48,11 @@ pub use share::LiveAccess;
 pub use tally::Tally;
 
 use crate::{
-    account::{AccountId, Code, FingerprintKey, Inventory, Policy, Record, Status},
+    account::{AccountId, Class, Code, FingerprintKey, Inventory, Policy, Record, Status},
     clock::Clock,
     config::AccountSettings,
     store::{Store, StoreError, codec},
-    vendor::{Vendor, VendorKind},
+    vendor::{Vendor, VendorError, VendorKind},
 };
 
 use agenda::Agenda;
@@ -66,6 +66,9 @@ use quotas::Quotas;
 const NOTICES: usize = 1024;
 /// A refresh that is running may finish: its HTTP call takes 15 s in all by default.
 const LONGEST_STOP: Duration = Duration::from_secs(20);
+/// How long a vendor that asks for fewer calls is left alone, unless it says so itself.
+const PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// No account gets this far, and numbers beyond it do not survive in other people's JSON.
 const HIGHEST_GENERATION: u64 = 1 << 53;
 
@@ -258,11 +261,23 @@ impl Shared {
     /// Takes one call from what the vendor allows, or tells how long until there is room.
     fn spend_call(&self, keeping: &Keeping, purpose: Purpose) -> Result<(), Duration> {
         if let Some(budget) = keeping.vendor.budget() {
+            // They are made already, so they count, whether or not there was room.
+            for _ in 0..keeping.vendor.take_unbilled() {
+                let _ = self.limits.spend(&budget, Purpose::Refresh);
+                self.quotas.count(&budget, self.clock.now());
+            }
             self.limits.spend(&budget, purpose)?;
             self.quotas.count(&budget, self.clock.now());
         }
         keeping.tallies.count_call(purpose);
         Ok(())
+    }
+
+    /// A vendor that asks for fewer calls means all accounts that share them.
+    fn heed(&self, keeping: &Keeping, failure: &VendorError) {
+        if let (Class::Throttled { retry_after }, Some(budget)) = (failure.class, keeping.vendor.budget()) {
+            self.limits.pause(&budget, retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE));
+        }
     }
 
     async fn carry_out(self: &Arc<Self>, command: Command, taken: oneshot::Sender<()>) -> Reply {

@@ -135,6 +135,12 @@ pub trait Vendor: Send + Sync {
     /// The vendor's idea of the time, from any answer's `Date` header. Spends no token.
     async fn server_time(&self) -> Option<Timestamp>;
 
+    /// How many requests it sent, since it was last asked, beside the one that the keeper counts for a call: those that
+    /// were refused for their time and sent anew.
+    fn take_unbilled(&self) -> u32 {
+        0
+    }
+
     /// How far the vendor's clock was ahead of ours at its last answer to this account.
     fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         None

@@ -1,5 +1,7 @@
 //! The one endpoint: a signed request, sent once, and once or twice more only where it was refused at the door.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use jiff::SignedDuration;
 use reqwest::{
     Method,
@@ -27,6 +29,7 @@ pub(super) struct Gateway {
     settings: AqaraSettings,
     http: Http,
     offset: Offset,
+    unbilled: AtomicU32,
 }
 
 /// One question.
@@ -41,7 +44,7 @@ pub(super) struct Ask<'a> {
 
 impl Gateway {
     pub(super) fn new(settings: AqaraSettings, http: Http) -> Self {
-        Self { settings, http, offset: Offset::default() }
+        Self { settings, http, offset: Offset::default(), unbilled: AtomicU32::new(0) }
     }
 
     /// Sends a request and takes its answer, unread.
@@ -71,7 +74,15 @@ impl Gateway {
                 }
             }
             left -= 1;
+            if ask.toll.is_none() {
+                self.unbilled.fetch_add(1, Relaxed);
+            }
         }
+    }
+
+    /// How many sendings since it was last asked no toll was taken for.
+    pub(super) fn take_unbilled(&self) -> u32 {
+        self.unbilled.swap(0, Relaxed)
     }
 
     /// The vendor's time, by the `Date` of whatever it answers.

@@ -150,6 +150,10 @@ impl Vendor for Aqara {
         self.gateway.server_time().await
     }
 
+    fn take_unbilled(&self) -> u32 {
+        self.gateway.take_unbilled()
+    }
+
     fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         self.gateway.vendor_ahead_by()
     }
