@@ -38,6 +38,11 @@ pub(super) fn obtain(source: &KeySource, store_exists: bool, disk: &dyn Disk) ->
         Err(error) => return Err(StoreError::io("look at", path, &error)),
     };
     check_key(path, &metadata)?;
+    if !store_exists {
+        // It may be as new as the store: made by a start that was killed before it was durable, or just put there. Where it
+        // cannot be synced it lies where others look after it, as systemd does.
+        let _ = fs::File::open(path).and_then(|it| disk.sync(&it)).and_then(|()| disk.sync_folder(parent(path)));
+    }
     read(path)
 }
 

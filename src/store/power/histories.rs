@@ -35,6 +35,8 @@ const ACCOUNTS: [&str; 4] = ["home", "work", "shed", "door"];
 const NOTES: [&str; 2] = ["ledger", "counts"];
 /// How often the power goes in one history.
 const LIVES: usize = 6;
+/// Histories that found a fault. A key was relied on whose name a killed start had not made durable.
+const ONCE_FAILED: [u64; 1] = [4_482_998_387_207_565_172];
 
 /// What was promised of one record, and what may be there instead because it was under way.
 #[derive(Default)]
@@ -81,6 +83,9 @@ fn no_cut_of_the_power_takes_back_what_was_acknowledged() {
     if let Some(seed) = number("POWER_SEED") {
         println!("{:?}", History::new(seed).run());
         return;
+    }
+    for seed in ONCE_FAILED {
+        History::new(seed).run();
     }
     let mut total = Tally::default();
     let wanted = number("POWER_CUTS").unwrap_or(1000);
