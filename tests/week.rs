@@ -52,12 +52,17 @@ async fn a_week_passes_and_each_account_is_renewed_once_at_its_time_and_tells_so
     assert_eq!(renewed_after["front_door"], [6 * 24], "Akuvox after six days of seven");
     assert_eq!(renewed_after["home"], [7 * 24], "Aqara five minutes before its week is over");
 
-    // The first one proved the tokens that were handed in; nothing else was asked of the clouds.
+    // The first one proved the tokens that were handed in; beside them the scenes were listed, and nothing else was asked.
+    let listing = ["query.position.info", "query.scene.listByPositionId"];
     for (counters, renewal) in
         [(bench.akuvox.counters(), "refresh_token"), (bench.aqara.counters(), "config.auth.refreshToken")]
     {
-        assert_eq!((counters.refreshes, counters.calls, counters.refusals), (2, 2, 0), "{renewal}");
+        assert_eq!((counters.refreshes, counters.refusals), (2, 0), "{renewal}");
         assert_eq!(counters.calls_by_name[renewal], 2);
+        let others: Vec<_> = counters.calls_by_name.keys().filter(|it| *it != renewal).collect();
+        assert!(others.iter().all(|it| listing.contains(&it.as_str())), "{others:?}");
+        // Four positions, listed when tokens came, and once more where it was asked for.
+        assert!(counters.calls_by_name.get(listing[1]).is_none_or(|it| *it <= 3 * 4), "{:?}", counters.calls_by_name);
     }
     for account in ["front_door", "home"] {
         let topic = format!("latchkey/{account}/event");
