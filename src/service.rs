@@ -54,23 +54,15 @@ impl Service {
     /// Opens the store, starts keeping the accounts, and connects to the broker in the background: a broker that is away
     /// stops nothing.
     pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        let http = Http::new(settings.keeper.call_timeout, clock.clone()).map_err(StartError::Http)?;
         let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
         tell(&report);
         let fingerprints = store.fingerprint_key();
         let store: Arc<dyn Store> = Arc::new(store);
-        let connect = |settings: &AccountSettings| Account {
-            settings: settings.clone(),
-            vendor: vendor::connect(settings, &http),
-        };
-        let grounds = Grounds {
-            store: store.clone(),
-            fingerprints,
-            clock: clock.clone(),
-            refreshes_per_host: settings.keeper.refreshes_per_host,
-            unproven: settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect(),
-        };
-        let keeper = Keeper::start(settings.accounts.values().map(connect).collect(), grounds)?;
+        let unproven = settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect();
+        let refreshes_per_host = settings.keeper.refreshes_per_host;
+        let grounds =
+            Grounds { store: store.clone(), fingerprints, clock: clock.clone(), refreshes_per_host, unproven };
+        let keeper = keep(&settings, grounds, Keeper::start)?;
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let announcements = announcements(&settings);
@@ -104,6 +96,17 @@ impl Service {
             warn!("the bridge ended by a fault of its own");
         }
     }
+}
+
+/// How a keeper is started: with its schedule or without.
+pub(crate) type StartKeeper = fn(Vec<Account>, Grounds) -> Result<Keeper, UnreadableRecord>;
+
+/// Connects every account to its vendor, and starts a keeper over them.
+pub(crate) fn keep(settings: &Settings, grounds: Grounds, start: StartKeeper) -> Result<Keeper, StartError> {
+    let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).map_err(StartError::Http)?;
+    let connect =
+        |settings: &AccountSettings| Account { settings: settings.clone(), vendor: vendor::connect(settings, &http) };
+    Ok(start(settings.accounts.values().map(connect).collect(), grounds)?)
 }
 
 fn tell(report: &OpenReport) {

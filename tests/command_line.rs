@@ -187,7 +187,8 @@ async fn help_and_version_are_no_failures_and_bad_usage_is_64() {
         assert!(help.status.success() && stdout(&help).contains("Usage: latchkey"), "{}", stdout(&help));
     }
     let version = output(latchkey(&["--version"])).await;
-    assert_eq!(stdout(&version), format!("latchkey {}\n", env!("CARGO_PKG_VERSION")));
+    let said = format!("latchkey {} (development build, with demo)\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&version), said);
     for bad in [&[][..], &["bogus"], &["run", "--bogus"], &["demo", "--mqtt-port", "x"], &["demo", "--broker", "x"]] {
         let output = output(latchkey(bad)).await;
         assert_eq!(output.status.code(), Some(64), "{bad:?}");

@@ -82,6 +82,11 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
     let lang = section.choice("lang", &[("en", Lang::English), ("zh", Lang::Chinese)]);
     let login = section.secret("login");
     let scenes = section.named("scenes", "AL.832619739930738688");
+    section.report_obsolete(
+        "access_token",
+        "it is no longer used",
+        "remove it; Latchkey gets access tokens by itself, once it was given the refresh token with `latchkey tokens set`",
+    );
     Some(AqaraSettings {
         base_url: base_url?,
         app_id: app_id?,

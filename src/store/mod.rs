@@ -27,6 +27,7 @@ mod database;
 mod error;
 mod folder;
 mod frame;
+mod in_use;
 mod journal;
 mod key;
 mod open;
@@ -37,6 +38,7 @@ mod seal;
 mod sled_store;
 mod stored;
 mod upkeep;
+mod watched;
 mod writer;
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -46,7 +48,9 @@ use zeroize::Zeroizing;
 
 pub use counters::Stats;
 pub use error::StoreError;
+pub use in_use::is_in_use;
 pub use sled_store::SledStore;
+pub use watched::Watched;
 
 use crate::account::{AccountId, Fingerprint, Secret};
 
