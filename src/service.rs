@@ -9,19 +9,16 @@ use tracing::{error, info, warn};
 use crate::{
     clock::Clock,
     config::{AccountSettings, Settings, StoreKey, VendorSettings},
-    homeassistant::{
-        AccountCard, Announcement, Announcer, AnnouncerSettings, House, Ledger, SceneCard, account_device,
-        bridge_device,
-    },
+    homeassistant::{AccountCard, Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
     keeper::{Account, Grounds, Keeper, UnreadableRecord},
     mqtt::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
         bridge::{Bridge, Info, LEDGER, OFFLINE},
-        commands::Commands,
+        commands::{CommandRules, Commands},
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
-    vendor::{self, Http},
+    vendor::{self, Http, VendorKind},
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
@@ -65,9 +62,11 @@ impl Service {
         let keeper = keep(&settings, grounds, Keeper::start)?;
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
-        let announcements = announcements(&settings);
+        let devices = devices(&settings);
+        let announcements = devices.announcements(|account| keeper.inventory(account));
         let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
-        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), settings.mqtt.reply_prefix.clone());
+        let rules = command_rules(&settings, &devices);
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules, clock.clone());
         let bridge = Bridge {
             info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
             announcer: announcer(&settings, &*store, announcements),
@@ -75,6 +74,7 @@ impl Service {
             keeper: keeper.clone(),
             notices,
             commands: Arc::new(commands),
+            devices,
             link,
             events,
             store,
@@ -207,8 +207,19 @@ fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announce
     Some(Announcer::new(announcer_settings, ledger, announcements))
 }
 
-/// The bridge's device, then one for each account.
-fn announcements(settings: &Settings) -> Vec<Announcement> {
+fn command_rules(settings: &Settings, devices: &Devices) -> CommandRules {
+    let has_closed_doors = |it: &&AccountCard| it.vendor == VendorKind::Akuvox && !it.opens_doors;
+    let ids_of = |is_meant: &dyn Fn(&&AccountCard) -> bool| {
+        devices.accounts.iter().filter(is_meant).map(|it| it.id.clone()).collect()
+    };
+    CommandRules {
+        reply_prefix: settings.mqtt.reply_prefix.clone(),
+        doors_off: ids_of(&has_closed_doors),
+        code_fields: ids_of(&|it| it.logs_in_by_code),
+    }
+}
+
+fn devices(settings: &Settings) -> Devices {
     let house = House {
         discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
         base_topic: settings.mqtt.base_topic.as_str().to_owned(),
@@ -216,24 +227,14 @@ fn announcements(settings: &Settings) -> Vec<Announcement> {
         version: env!("CARGO_PKG_VERSION"),
         public_url: settings.web.public_url.as_ref().map(|it| it.as_str().to_owned()),
     };
-    let accounts = settings.accounts.values().map(|it| account_device(&house, &card(it)));
-    std::iter::once(bridge_device(&house)).chain(accounts).collect()
+    Devices { house, accounts: settings.accounts.values().map(card).collect() }
 }
 
 fn card(settings: &AccountSettings) -> AccountCard {
-    let scenes = match &settings.vendor {
-        VendorSettings::Akuvox(_) => Vec::new(),
-        VendorSettings::Aqara(aqara) => {
-            let scene = |key: &str| SceneCard { key: key.to_owned(), name: title(key) };
-            aqara.scenes.keys().map(|key| scene(key.as_str())).collect()
-        }
+    let (opens_doors, logs_in_by_code) = match &settings.vendor {
+        VendorSettings::Akuvox(akuvox) => (akuvox.doors, akuvox.phone.is_some()),
+        VendorSettings::Aqara(aqara) => (false, aqara.login.is_some()),
     };
-    AccountCard { id: settings.id.clone(), name: settings.name.clone(), vendor: vendor::kind(settings), scenes }
-}
-
-/// `tv_pin_entry` as people read it: `Tv pin entry`.
-fn title(key: &str) -> String {
-    let text = key.replace('_', " ");
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    let (id, name) = (settings.id.clone(), settings.name.clone());
+    AccountCard { id, name, vendor: vendor::kind(settings), opens_doors, logs_in_by_code }
 }

@@ -11,6 +11,17 @@ use support::{
     mosquitto::{Mosquitto, MosquittoOptions},
 };
 
+/// As [`started`], and the account at Akuvox has a phone that gets codes, and doors that may be opened.
+async fn started_with_phone() -> (Bench, support::latchkey::Latchkey, Client) {
+    let mut bench = Bench::new().await;
+    let resident = bench.akuvox.credentials(0);
+    let (dial_code, phone) = (resident.dial_code, resident.phone_number);
+    bench.front_door = format!("dial_code = {dial_code:?}\nphone = {phone:?}\ndoors = true");
+    let latchkey = bench.run().await;
+    let client = bench.client().await;
+    (bench, latchkey, client)
+}
+
 /// A running Latchkey without tokens, and somebody who talks to it.
 async fn started() -> (Bench, support::latchkey::Latchkey, Client) {
     let bench = Bench::new().await;
@@ -127,6 +138,66 @@ async fn the_status_is_the_state_document() {
 }
 
 #[tokio::test]
+async fn the_advice_says_what_to_do_while_attention_is_needed() {
+    let (bench, _latchkey, client) = started().await;
+    let is_advice = |it: &latchkey::mqtt::Inbound| it.topic == "latchkey/front_door/advice";
+    let advice = |it: &latchkey::mqtt::Inbound| serde_json::from_str::<Value>(&text(it)).unwrap()["advice"].clone();
+    let first = client.heard(0, "the first advice", is_advice).await;
+    assert!(advice(&first).as_str().is_some_and(|it| it.contains("update_tokens")), "{}", text(&first));
+    bench.sign_in(&client).await;
+    client.heard(0, "no advice any more", |it| is_advice(it) && advice(it).is_null()).await;
+    assert_eq!(client.retained().await["latchkey/front_door/advice"], r#"{"advice":null}"#);
+}
+
+#[tokio::test]
+async fn the_field_for_a_code_is_empty_whatever_was_typed_and_is_there_only_where_codes_are_used() {
+    let mut bench = Bench::new().await;
+    bench.front_door = "dial_code = \"46\"\nphone = \"0701234567\"".to_owned();
+    let latchkey = bench.run().await;
+    let client = bench.client().await;
+    let reply = client.request("latchkey/front_door/login", b"0912873").await;
+    assert_eq!(reply["status"], "error", "{reply}");
+    client.request("latchkey/home/login", b"0912873").await;
+    let retained = client.retained().await;
+    assert_eq!(retained["latchkey/front_door/login/state"], r#"{"code":"","availability":"online"}"#);
+    assert!(!retained.contains_key("latchkey/home/login/state"), "nobody gets codes for it");
+    let spoken = client.since(0).into_iter().filter(|it| !it.topic.ends_with("/login"));
+    let told: Vec<String> = spoken.filter(|it| text(it).contains("0912873")).map(|it| it.topic).collect();
+    assert_eq!(told, Vec::<String>::new());
+    assert!(!latchkey.log().contains("0912873"));
+}
+
+#[tokio::test]
+async fn an_account_is_signed_in_by_the_code_that_was_sent_to_its_phone() {
+    let (bench, latchkey, client) = started_with_phone().await;
+    data(&client.request("latchkey/front_door/request_login_code", b"{}").await);
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let reply = client.request("latchkey/front_door/login", code.as_bytes()).await;
+    assert_eq!(data(&reply)["entry_id"], "front_door");
+    client.state("front_door", |it| it["condition"] == "ok").await;
+    let advice = client.retained().await["latchkey/front_door/advice"].clone();
+    assert_eq!(advice, r#"{"advice":null}"#);
+    assert!(!latchkey.log().contains(&code));
+}
+
+#[tokio::test]
+async fn a_login_that_is_delivered_twice_is_done_once_and_answered_twice_with_the_same() {
+    let (bench, _latchkey, client) = started_with_phone().await;
+    data(&client.request("latchkey/front_door/request_login_code", b"{}").await);
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let logins = bench.akuvox.counters().logins;
+    let mark = client.mark();
+    for _ in 0..2 {
+        client.mosquitto_pub("latchkey/front_door/login", code.as_bytes(), &["-q", "1"]);
+    }
+    let is_answer = |it: &latchkey::mqtt::Inbound| it.topic == "latchkey/front_door/response/login";
+    let answers = client.heard_times(2, mark, "both answers", is_answer).await;
+    assert_eq!(answers[0].payload, answers[1].payload);
+    data(&serde_json::from_slice(&answers[0].payload).unwrap());
+    assert_eq!(bench.akuvox.counters().logins, logins + 1);
+}
+
+#[tokio::test]
 async fn the_transaction_comes_back_whatever_it_is_and_whatever_becomes_of_the_command() {
     let (_bench, _latchkey, client) = started().await;
     for transaction in [json!("t1"), json!(7), json!({ "deep": [1, null] })] {
@@ -226,9 +297,25 @@ async fn bad_input_gets_one_reply_with_a_code_and_changes_nothing() {
         ("latchkey/front_door/trigger_scene", b"tv_warning", "not_supported"),
         ("latchkey/home/trigger_scene", b"no_such_scene", "unknown_scene"),
         ("latchkey/home/trigger_scene", b"{}", "missing_field"),
-        ("latchkey/home/trigger_scene", b"5", "wrong_type"),
+        ("latchkey/home/trigger_scene", b"5", "unknown_scene"),
+        ("latchkey/home/trigger_scene", b"[5]", "wrong_type"),
         ("latchkey/home/scene/no_such_scene/set", b"ON", "unknown_scene"),
         ("latchkey/No Home/scene/tv_warning/set", b"ON", "unknown_account"),
+        ("latchkey/front_door/open_door", b"{}", "missing_field"),
+        ("latchkey/front_door/open_door", b"0C1105AABBCC/0", "doors_off"),
+        ("latchkey/front_door/door/gate_0/press", b"PRESS", "doors_off"),
+        ("latchkey/bridge/request/open_door", br#"{"entry_id": "front_door", "door": "gate"}"#, "doors_off"),
+        ("latchkey/No Home/door/gate_0/press", b"PRESS", "unknown_account"),
+        ("latchkey/home/open_door", b"gate", "not_supported"),
+        ("latchkey/front_door/list_scenes", b"now", "not_json"),
+        ("latchkey/bridge/request/list_scenes", b"nobody", "unknown_account"),
+        ("latchkey/nobody/request_login_code", b"{}", "unknown_account"),
+        ("latchkey/front_door/login", br#"{"code": 123456}"#, "wrong_type"),
+        ("latchkey/front_door/login", b"{}", "missing_field"),
+        ("latchkey/front_door/login", b"123 456", "forbidden_character"),
+        ("latchkey/front_door/login", br#"{"code": "1", "password": "p"}"#, "unknown_field"),
+        ("latchkey/bridge/request/login", b"123456", "not_json"),
+        ("latchkey/bridge/request/login", br#"{"entry_id": "nobody", "code": "123456"}"#, "unknown_account"),
     ];
     for (topic, payload, expected) in cases {
         let reply = client.request(topic, payload).await;
@@ -274,6 +361,10 @@ async fn an_empty_payload_is_no_command() {
         "latchkey/bridge/request/refresh_tokens",
         "latchkey/home/trigger_scene",
         "latchkey/home/scene/tv_warning/set",
+        "latchkey/front_door/open_door",
+        "latchkey/front_door/door/gate_0/press",
+        "latchkey/front_door/request_login_code",
+        "latchkey/front_door/login",
     ];
     for topic in topics {
         client.mosquitto_pub(topic, b"", &["-q", "1"]);
@@ -289,12 +380,18 @@ async fn an_empty_payload_is_no_command() {
 async fn a_retained_command_is_refused_and_cleared_whether_it_comes_live_or_is_found() {
     let (bench, latchkey, client) = signed_in().await;
     let before = bench.n_calls();
-    let commands: [(&str, &[u8]); 5] = [
+    let commands: [(&str, &[u8]); 11] = [
         ("latchkey/front_door/refresh_tokens", b"{}"),
         ("latchkey/bridge/request/refresh_tokens", b"front_door"),
         ("latchkey/home/trigger_scene", b"tv_warning"),
         ("latchkey/home/scene/tv_warning/set", b"ON"),
         ("latchkey/home/status", b"{}"),
+        ("latchkey/front_door/open_door", b"gate"),
+        ("latchkey/front_door/door/gate_0/press", b"PRESS"),
+        ("latchkey/home/list_scenes", b"{}"),
+        ("latchkey/front_door/request_login_code", b"{}"),
+        ("latchkey/front_door/login", b"123456"),
+        ("latchkey/bridge/request/login", br#"{"entry_id":"home","code":"123456"}"#),
     ];
     for (topic, payload) in commands {
         let (_, reply) = client.request_with(topic, payload, &["-q", "1", "-r"]).await;

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
 use latchkey::{
     account::{AccountId, AmbiguousPolicy, Secret},
     config::{
-        ApiVersions, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey, VendorSettings, load,
+        AccountType, ApiVersions, ConfigError, ConfigErrors, Lang, LogFormat, Problem, Settings, StoreKey,
+        VendorSettings, load,
     },
 };
 use tempfile::TempDir;
@@ -158,6 +159,30 @@ fn an_aqara_account_has_its_region_its_key_and_named_scenes() {
 fn an_aqara_account_is_refreshed_by_expiry_alone_unless_told_otherwise() {
     let settings = read(&format!("{AQARA}app_key = 'secret'\n"));
     assert_eq!(settings.accounts[&id("home")].refresh_every, None);
+}
+
+#[test]
+fn an_aqara_account_says_who_signs_in_and_for_how_long() {
+    let aqara_of = |given: &str| {
+        let settings = read(&format!("{AQARA}app_key = 'secret'\n{given}"));
+        let VendorSettings::Aqara(aqara) = &settings.accounts[&id("home")].vendor else { panic!("{given}") };
+        aqara.clone()
+    };
+    let silent = aqara_of("");
+    assert_eq!((silent.login, silent.account_type), (None, AccountType::Aqara));
+    assert_eq!(silent.access_token_validity.to_string(), "7d");
+    let told = aqara_of("login = 'me@example.com'\naccount_type = 2\naccess_token_validity = '1y'\n");
+    assert_eq!((told.login, told.account_type), (Some(Secret::new("me@example.com")), AccountType::Virtual));
+    assert_eq!(told.access_token_validity.to_string(), "1y");
+    for (wrong, key) in [
+        ("account_type = 3", "accounts.home.account_type"),
+        ("account_type = 'virtual'", "accounts.home.account_type"),
+        ("access_token_validity = '31d'", "accounts.home.access_token_validity"),
+        ("access_token_validity = '7 days'", "accounts.home.access_token_validity"),
+        ("access_token_validity = 7", "accounts.home.access_token_validity"),
+    ] {
+        assert_eq!(keys(&refuse(&format!("{AQARA}app_key = 'secret'\n{wrong}\n"))), [key], "{wrong}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use latchkey::{
-    account::{AmbiguousPolicy, BackOff, Circumstances, Condition, Policy, Record, Status},
-    homeassistant::{AccountCard, Announcement, House, SceneCard, account_device, bridge_device},
+    account::{AmbiguousPolicy, BackOff, Circumstances, Code, Condition, Inventory, Policy, Record, Status, Target},
+    homeassistant::{AccountCard, Announcement, House, account_device, advice, bridge_device},
     vendor::VendorKind,
 };
 use serde_json::{Value, json};
@@ -22,20 +22,61 @@ fn house(instance: Option<&str>) -> House {
     }
 }
 
-fn akuvox() -> AccountCard {
-    AccountCard { id: "front_door".parse().unwrap(), name: None, vendor: VendorKind::Akuvox, scenes: Vec::new() }
+fn akuvox() -> (AccountCard, Inventory) {
+    let card = AccountCard {
+        id: "front_door".parse().unwrap(),
+        name: None,
+        vendor: VendorKind::Akuvox,
+        opens_doors: true,
+        logs_in_by_code: true,
+    };
+    let doors = vec![
+        Target::discovered("0C1105AABBCC/0", "Hauptübergang"),
+        Target::discovered("0C1105AABBCC/1", "Garage "),
+        Target::discovered("0C1105DDEEFF/0", "Garage"),
+    ];
+    (card, Inventory { doors, scenes: Vec::new() })
 }
 
-fn aqara() -> AccountCard {
-    AccountCard {
+fn aqara() -> (AccountCard, Inventory) {
+    let card = AccountCard {
         id: "home".parse().unwrap(),
         name: Some("Aqara at home".to_owned()),
         vendor: VendorKind::Aqara,
-        scenes: vec![
-            SceneCard { key: "tv_pin_entry".to_owned(), name: "TV PIN entry".to_owned() },
-            SceneCard { key: "al_832619739930738688".to_owned(), name: "Guten Morgen".to_owned() },
-        ],
-    }
+        opens_doors: false,
+        logs_in_by_code: true,
+    };
+    let scenes = vec![
+        Target { key: "tv_pin_entry".to_owned(), id: "AL.1".to_owned(), name: "TV PIN entry".to_owned() },
+        Target::discovered("AL.832619739930738688", "Guten Morgen"),
+    ];
+    (card, Inventory { doors: Vec::new(), scenes })
+}
+
+fn device(house: &House, (card, inventory): &(AccountCard, Inventory)) -> Announcement {
+    account_device(house, card, inventory)
+}
+
+/// The entities of a device by their keys.
+fn components(announcement: &Announcement) -> serde_json::Map<String, Value> {
+    payload(announcement)["components"].as_object().unwrap().clone()
+}
+
+fn status() -> Status {
+    let policy = Policy {
+        refresh_every: None,
+        safety_margin: Duration::ZERO,
+        jitter: Duration::ZERO,
+        min_refresh_gap: Duration::ZERO,
+        back_off: BackOff { first: Duration::ZERO, longest: Duration::ZERO },
+        ambiguous: AmbiguousPolicy::RetryOnce,
+        usual_lifetime: Duration::from_secs(604_800),
+        refresh_outlives_access: None,
+        refresh_needs_access: false,
+        persist_access: false,
+    };
+    let now = "2026-11-22T10:00:00Z".parse().unwrap();
+    Status::of(&Record::default(), &policy, &"home".parse().unwrap(), Circumstances::default(), now)
 }
 
 fn payload(announcement: &Announcement) -> Value {
@@ -63,35 +104,24 @@ fn the_bridge_is_announced_as_its_golden_file_says() {
 
 #[test]
 fn an_akuvox_account_is_announced_as_its_golden_file_says() {
-    hold_to_golden("akuvox.json", &account_device(&house(None), &akuvox()));
+    hold_to_golden("akuvox.json", &device(&house(None), &akuvox()));
 }
 
 #[test]
 fn an_aqara_account_of_a_named_instance_is_announced_as_its_golden_file_says() {
-    hold_to_golden("aqara.json", &account_device(&house(Some("cabin")), &aqara()));
+    hold_to_golden("aqara.json", &device(&house(Some("cabin")), &aqara()));
+}
+
+/// Whether an entity reads the state document.
+fn is_of_state(component: &Value) -> bool {
+    component["state_topic"] == "latchkey/home/state"
 }
 
 #[test]
 fn every_template_reads_a_field_that_the_state_document_has() {
-    let policy = Policy {
-        refresh_every: None,
-        safety_margin: Duration::ZERO,
-        jitter: Duration::ZERO,
-        min_refresh_gap: Duration::ZERO,
-        back_off: BackOff { first: Duration::ZERO, longest: Duration::ZERO },
-        ambiguous: AmbiguousPolicy::RetryOnce,
-        usual_lifetime: Duration::from_secs(604_800),
-        refresh_outlives_access: None,
-        refresh_needs_access: false,
-        persist_access: false,
-    };
-    let card = aqara();
-    let now = "2026-11-22T10:00:00Z".parse().unwrap();
-    let status = Status::of(&Record::default(), &policy, &card.id, Circumstances::default(), now);
-    let status = serde_json::to_value(status).unwrap();
-    let document = payload(&account_device(&house(None), &card));
+    let status = serde_json::to_value(status()).unwrap();
     let mut fields = BTreeSet::new();
-    for component in document["components"].as_object().unwrap().values() {
+    for component in components(&device(&house(None), &aqara())).values().filter(|it| is_of_state(it)) {
         for template in ["value_template", "json_attributes_template"].map(|it| component[it].as_str().unwrap_or("")) {
             let names = template.split("value_json.").skip(1);
             fields.extend(
@@ -107,24 +137,134 @@ fn every_template_reads_a_field_that_the_state_document_has() {
 
 #[test]
 fn the_options_of_the_condition_are_all_conditions() {
-    let document = payload(&account_device(&house(None), &akuvox()));
     let all: Vec<String> = Condition::ALL.iter().map(Condition::to_string).collect();
-    assert_eq!(document["components"]["condition"]["options"], json!(all));
+    assert_eq!(components(&device(&house(None), &akuvox()))["condition"]["options"], json!(all));
 }
 
 #[test]
+fn a_door_and_a_scene_are_called_by_their_keys_and_shown_by_their_names() {
+    let doors = components(&device(&house(None), &akuvox()));
+    let (first, second) = (&doors["open_0c1105aabbcc_1"], &doors["open_0c1105ddeeff_0"]);
+    assert_eq!((&first["name"], &second["name"]), (&json!("Garage"), &json!("Garage")));
+    for field in ["unique_id", "default_entity_id", "command_topic"] {
+        assert_ne!(first[field], second[field], "{field}");
+    }
+    assert_eq!(first["command_topic"], "latchkey/front_door/door/0c1105aabbcc_1/press");
+    let scene = components(&device(&house(None), &aqara()))["scene_al_832619739930738688"].clone();
+    assert_eq!(scene["default_entity_id"], "scene.latchkey_home_al_832619739930738688");
+    assert_eq!(scene["command_topic"], "latchkey/home/scene/al_832619739930738688/set");
+    for acting in [first, second, &scene] {
+        assert_eq!((&acting["qos"], &acting["entity_category"]), (&json!(0), &Value::Null));
+    }
+}
+
+#[test]
+fn a_target_without_a_name_is_shown_by_its_key_and_of_two_with_one_key_the_first_counts() {
+    let (card, _) = aqara();
+    let scenes = vec![Target::discovered("AL.1", " "), Target::discovered("AL-1", "Another")];
+    let scenes = components(&account_device(&house(None), &card, &Inventory { doors: Vec::new(), scenes }));
+    assert_eq!(scenes["scene_al_1"]["name"], "al_1");
+}
+
+#[test]
+fn doors_and_the_login_are_announced_only_where_they_are_switched_on() {
+    let keys = |account: &(AccountCard, Inventory)| -> BTreeSet<String> {
+        components(&device(&house(None), account)).into_iter().map(|it| it.0).collect()
+    };
+    let (card, inventory) = akuvox();
+    let everything = keys(&(card.clone(), inventory.clone()));
+    let no_doors = keys(&(AccountCard { opens_doors: false, ..card.clone() }, inventory.clone()));
+    let doors = ["open_0c1105aabbcc_0", "open_0c1105aabbcc_1", "open_0c1105ddeeff_0"];
+    assert_eq!(everything.difference(&no_doors).collect::<Vec<_>>(), doors);
+    let no_login = keys(&(AccountCard { logs_in_by_code: false, ..card }, inventory));
+    assert_eq!(everything.difference(&no_login).collect::<Vec<_>>(), ["login_code", "request_login_code"]);
+}
+
+#[test]
+fn the_field_for_a_code_has_a_state_of_its_own_which_is_no_code() {
+    let field = components(&device(&house(None), &aqara()))["login_code"].clone();
+    assert_ne!(field["state_topic"], field["command_topic"]);
+    assert_eq!(field["state_topic"], "latchkey/home/login/state");
+    assert_eq!(field["availability_mode"], "all");
+    assert_eq!(field["availability"][0]["topic"], "latchkey/bridge/state");
+    assert_eq!(field["availability"][1]["topic"], field["state_topic"]);
+}
+
+#[test]
+fn advice_fits_into_a_state_whatever_went_wrong() {
+    for condition in Condition::ALL {
+        for last_error in CODES.map(Some).into_iter().chain([None]) {
+            for logs_in_by_code in [false, true] {
+                let status = Status { condition, last_error, problem: true, ..status() };
+                let Some(advice) = advice(&status, logs_in_by_code) else {
+                    assert!(matches!(condition, Condition::Ok | Condition::Expiring), "{condition} has no advice");
+                    continue;
+                };
+                assert!(advice.len() <= 255, "{} bytes: {advice}", advice.len());
+                assert!(advice.starts_with(char::is_uppercase) && advice.ends_with('.'), "{advice}");
+            }
+        }
+    }
+}
+
+#[test]
+fn advice_is_given_only_where_somebody_is_needed_and_names_the_way_that_is_there() {
+    let dead = Status { condition: Condition::ReauthRequired, last_error: Some(Code::RefreshTokenExpired), ..status() };
+    assert_eq!(advice(&Status { problem: false, ..dead.clone() }, true), None);
+    let by_code = advice(&dead, true).unwrap();
+    assert_eq!(
+        by_code,
+        "Refresh token has expired. Request a login code, and give the code that arrives as Login code."
+    );
+    let by_tokens = advice(&dead, false).unwrap();
+    assert!(by_tokens.contains("update_tokens"), "{by_tokens}");
+    // A cloud that cannot be reached now is not why the login died.
+    let tried_since = Status { last_error: Some(Code::Unreachable), ..dead };
+    assert!(advice(&tried_since, false).unwrap().contains("does not accept the refresh token"));
+}
+
+/// What `last_error` may be.
+const CODES: [Code; 22] = [
+    Code::NoRefreshToken,
+    Code::TokenRequired,
+    Code::AlreadySpent,
+    Code::TokenInUse,
+    Code::TooSoon,
+    Code::LoginNotSet,
+    Code::WrongCode,
+    Code::LoginRefused,
+    Code::Unreachable,
+    Code::NoAnswer,
+    Code::VendorBusy,
+    Code::Throttled,
+    Code::AccessRejected,
+    Code::RefreshRefused,
+    Code::RefreshTokenExpired,
+    Code::ReplyLost,
+    Code::SignedInElsewhere,
+    Code::ConfigFault,
+    Code::ClockSkew,
+    Code::UnreadableAnswer,
+    Code::OutcomeUnknown,
+    Code::Internal,
+];
+
+#[test]
 fn no_two_entities_of_two_accounts_have_one_unique_id() {
-    let scenes =
-        |keys: &[&str]| keys.iter().map(|it| SceneCard { key: (*it).to_owned(), name: String::new() }).collect();
-    let cards = [
-        AccountCard { id: "home".parse().unwrap(), scenes: scenes(&["a_scene_b", "b"]), ..aqara() },
-        AccountCard { id: "home_scene_a".parse().unwrap(), scenes: scenes(&["b"]), ..aqara() },
-        AccountCard { id: "cabin_home".parse().unwrap(), scenes: scenes(&["b"]), ..aqara() },
+    let scenes = |ids: &[&str]| Inventory {
+        scenes: ids.iter().map(|it| Target::discovered(*it, "")).collect(),
+        doors: ids.iter().map(|it| Target::discovered(*it, "")).collect(),
+    };
+    let card = |id: &str| AccountCard { id: id.parse().unwrap(), opens_doors: true, ..aqara().0 };
+    let accounts = [
+        (card("home"), scenes(&["a_scene_b", "b"])),
+        (card("home_scene_a"), scenes(&["b"])),
+        (card("cabin_home"), scenes(&["b"])),
     ];
     let mut ids = BTreeSet::new();
     for house in [house(None), house(Some("cabin"))] {
-        for card in &cards {
-            for component in payload(&account_device(&house, card))["components"].as_object().unwrap().values() {
+        for account in &accounts {
+            for component in components(&device(&house, account)).values() {
                 assert!(ids.insert(component["unique_id"].to_string()), "{}", component["unique_id"]);
             }
         }

@@ -78,7 +78,7 @@ impl Trial {
     /// The refresh token that is good at the cloud, and how many calls it has got.
     fn at_cloud(&self, account: &str) -> (String, u64) {
         fn look<S: Simulation>(cloud: &Cloud<S>) -> (String, u64) {
-            (cloud.account(0).refresh_token, cloud.counters().calls)
+            (cloud.account(0).owner.refresh_token, cloud.counters().calls)
         }
         match account {
             "front_door" => look(&self.bench.akuvox),

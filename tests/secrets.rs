@@ -35,7 +35,7 @@ impl Canaries {
 
     /// The pairs that are good now.
     fn add_live(&mut self, bench: &Bench) {
-        for (cloud, account) in [("Akuvox", bench.akuvox.account(0)), ("Aqara", bench.aqara.account(0))] {
+        for (cloud, account) in [("Akuvox", bench.akuvox.account(0).owner), ("Aqara", bench.aqara.account(0).owner)] {
             self.add(&format!("{cloud}'s access token {}", account.generation), account.access_token);
             self.add(&format!("{cloud}'s refresh token {}", account.generation), account.refresh_token);
         }

@@ -39,10 +39,10 @@ impl Target {
         Self { key, id: id.into(), name }
     }
 
-    /// A target that the user has not named: its key is a slug of its id.
-    pub fn discovered(id: impl Into<String>, name: impl Into<String>) -> Self {
+    /// A target that the user has not named: its key is a slug of its id. Blanks around its name are dropped.
+    pub fn discovered(id: impl Into<String>, name: &str) -> Self {
         let id = id.into();
-        Self { key: slug(&id), id, name: name.into() }
+        Self { key: slug(&id), id, name: name.trim().to_owned() }
     }
 }
 
@@ -55,15 +55,26 @@ pub fn find_target<'a>(targets: &'a [Target], text: &str) -> Option<&'a Target> 
     })
 }
 
+/// As [`find_target`] in what is shown; where nothing there has this name, by the vendor's own name of a target that the
+/// user named otherwise.
+pub fn find_shown_or_listed<'a>(shown: &'a [Target], listed: &'a [Target], text: &str) -> Option<&'a Target> {
+    let is_shown = shown.iter().any(|it| it.name == text.trim());
+    find_target(shown, text).or_else(|| find_target(listed, text).filter(|_| !is_shown))
+}
+
 /// Lower-case letters and digits of a text, everything else as `_`.
 pub fn slug(text: &str) -> String {
     text.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '_' }).collect()
 }
 
 fn merged(configured: Vec<Target>, discovered: &[Target]) -> Vec<Target> {
-    let is_new = |it: &&Target| configured.iter().all(|known| known.id != it.id && known.key != it.key);
-    let others: Vec<Target> = discovered.iter().filter(is_new).cloned().collect();
-    configured.into_iter().chain(others).collect()
+    let mut targets = configured;
+    for target in discovered {
+        if targets.iter().all(|it| it.id != target.id && it.key != target.key) {
+            targets.push(target.clone());
+        }
+    }
+    targets
 }
 
 #[cfg(test)]
@@ -89,6 +100,17 @@ mod tests {
         assert_eq!(id(" Good night "), Some("AL.2"));
         assert_eq!(id("Away"), None);
         assert_eq!(id(""), None);
+    }
+
+    #[test]
+    fn the_vendors_own_name_of_a_configured_target_serves_unless_it_is_anothers_too() {
+        let listed =
+            [Target::discovered("AL.1", "Telly"), Target::discovered("AL.2", "Tv"), Target::discovered("AL.3", "Away")];
+        let shown = merged(vec![scene("tv", "AL.1", "Tv")], &listed);
+        let id = |text| find_shown_or_listed(&shown, &listed, text).map(|it| it.id.as_str());
+        assert_eq!(id("Telly"), Some("AL.1"));
+        assert_eq!(id("Away"), Some("AL.3"));
+        assert_eq!(id("Tv"), None, "two are shown by this name");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, FingerprintKey};
 pub use forget::Forgotten;
 pub use grant::{Extras, FreshTokens, Grant, RefreshEnd};
 pub use id::{AccountId, AccountIdError};
-pub use inventory::{Inventory, Target, find_target, slug};
+pub use inventory::{Inventory, Target, find_shown_or_listed, find_target, slug};
 pub use login::{Credential, HandledLogin, KeptLogin, Logins, UnreadLogin, next_login};
 pub use policy::{AmbiguousPolicy, BackOff, Policy};
 pub use record::{

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::{
     AccountId, Code, Policy, Record, RefreshEnd, Slot,
     schedule::{expiring_from, shown_next_refresh},
 };
+
+const LEAST_SKEW: SignedDuration = SignedDuration::from_secs(5);
 
 /// How an account is. The options of the Home Assistant sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -81,6 +83,11 @@ pub struct Status {
     pub consecutive_failures: u32,
     pub refresh_count: u64,
     pub generation: u64,
+    /// Calls that count against the vendor's quotas, of all accounts that share them; none where nobody counts.
+    pub calls_this_month: Option<u64>,
+    pub calls_in_all: Option<u64>,
+    /// How far the vendor's clock is ahead of ours; none until it has answered.
+    pub clock_skew_seconds: Option<i64>,
     #[serde(serialize_with = "on_off")]
     pub problem: bool,
     #[serde(serialize_with = "on_off")]
@@ -94,9 +101,12 @@ pub struct Circumstances {
     pub is_blocked: bool,
     /// Whether the vendor answered when last called; none before the first call.
     pub is_cloud_reached: Option<bool>,
+    /// How far the vendor's clock is ahead of ours; none where it is not known.
+    pub vendor_ahead_by: Option<SignedDuration>,
 }
 
 impl Status {
+    /// What the record and its circumstances tell; calls are counted elsewhere, so they are none here.
     pub fn of(record: &Record, policy: &Policy, id: &AccountId, around: Circumstances, now: Timestamp) -> Self {
         let current = record.current.as_ref();
         let condition = condition(record, policy, around, now);
@@ -125,6 +135,9 @@ impl Status {
             consecutive_failures: record.setbacks.consecutive,
             refresh_count: record.refresh_count,
             generation: current.map_or(0, |it| it.generation),
+            calls_this_month: None,
+            calls_in_all: None,
+            clock_skew_seconds: around.vendor_ahead_by.map(shown_skew),
             problem: needs_person,
             cloud: around.is_cloud_reached.unwrap_or(!was_cut_off),
         }
@@ -163,6 +176,11 @@ fn access_token_status(record: &Record, now: Timestamp) -> AccessTokenStatus {
         Some(end) if end <= now => AccessTokenStatus::Expired,
         Some(_) => AccessTokenStatus::Valid,
     }
+}
+
+/// Whole seconds; what a slow answer may be mistaken for is none.
+fn shown_skew(vendor_ahead_by: SignedDuration) -> i64 {
+    if vendor_ahead_by.abs() < LEAST_SKEW { 0 } else { vendor_ahead_by.as_secs() }
 }
 
 /// A time as it is shown: RFC 3339 in UTC, or null. Whole seconds are enough, and keep the history of Home Assistant quiet.
@@ -244,7 +262,8 @@ mod tests {
             "condition": "missing", "access_token_status": "not_cached", "configured": false,
             "access_token_expires_at": null, "refresh_token_updated_at": null, "refresh_token_expires_at": null,
             "last_refresh_at": null, "next_refresh_at": null, "last_error": null, "last_error_at": null,
-            "consecutive_failures": 0, "refresh_count": 0, "generation": 0, "problem": "ON", "cloud": "ON",
+            "consecutive_failures": 0, "refresh_count": 0, "generation": 0,
+            "calls_this_month": null, "calls_in_all": null, "clock_skew_seconds": null, "problem": "ON", "cloud": "ON",
         });
         assert_eq!(document, expected);
     }
@@ -284,6 +303,16 @@ mod tests {
         assert!(status(&record, start()).cloud);
         let reached = Circumstances { is_cloud_reached: Some(false), ..Circumstances::default() };
         assert!(!Status::of(&record, &akuvox(), &home(), reached, start()).cloud);
+    }
+
+    #[test]
+    fn a_skew_is_shown_in_whole_seconds_and_a_slow_answer_is_none() {
+        let shown = |milliseconds| {
+            let vendor_ahead_by = Some(SignedDuration::from_millis(milliseconds));
+            let around = Circumstances { vendor_ahead_by, ..Circumstances::default() };
+            Status::of(&holding(grant(1)), &akuvox(), &home(), around, start()).clock_skew_seconds
+        };
+        assert_eq!([shown(4_999), shown(-4_999), shown(5_000), shown(-90_500)], [Some(0), Some(0), Some(5), Some(-90)]);
     }
 
     #[test]

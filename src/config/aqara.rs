@@ -43,6 +43,10 @@ pub struct AqaraSettings {
     /// The e-mail address or phone number that gets a login code, if that is wanted. It is personal, so it is kept like
     /// a secret.
     pub login: Option<Secret>,
+    /// What kind of account `login` is.
+    pub account_type: AccountType,
+    /// How long the access tokens of a new login are to live.
+    pub access_token_validity: Validity,
     /// Scenes to show in Home Assistant, by names of the user's choice.
     pub scenes: BTreeMap<SceneKey, SceneId>,
 }
@@ -55,6 +59,36 @@ pub enum Lang {
     /// `zh`.
     Chinese,
 }
+
+/// What kind of account signs in, by Aqara's own numbers (protocol/aqara.md §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountType {
+    /// `0`, the default: somebody's account at Aqara, whose owner gets the code.
+    Aqara,
+    /// `1`: the project itself; its code alone says whose it is.
+    Project,
+    /// `2`: an account that the project made up.
+    Virtual,
+}
+
+/// How long an access token is to live: 1 to 24 hours (`24h`), 1 to 30 days (`7d`) or 1 to 10 years (`1y`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    count: u16,
+    unit: ValidityUnit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ValidityUnit {
+    Hours,
+    Days,
+    Years,
+}
+
+/// A text that is no validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1h to 24h, 1d to 30d, or 1y to 10y")]
+pub struct ValidityError;
 
 /// The user's name of a scene: 1 to 64 characters of `[a-z0-9_]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +115,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
     let app_key = section.required_secret("app_key");
     let lang = section.choice("lang", &[("en", Lang::English), ("zh", Lang::Chinese)]);
     let login = section.secret("login");
+    let account_type = match section.whole_number("account_type", 0..=2, 0) {
+        1 => AccountType::Project,
+        2 => AccountType::Virtual,
+        _ => AccountType::Aqara,
+    };
+    let access_token_validity = section.parsed("access_token_validity", "7d");
     let scenes = section.named("scenes", "AL.832619739930738688");
     section.report_obsolete(
         "access_token",
@@ -94,6 +134,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
         app_key: app_key?,
         lang: lang.unwrap_or(Lang::English),
         login,
+        account_type,
+        access_token_validity: access_token_validity.unwrap_or(Validity::WEEK),
         scenes: scenes.into_iter().collect(),
     })
 }
@@ -118,7 +160,7 @@ fn header_value(text: &str) -> Result<String, String> {
     is_header_value.then(|| text.to_owned()).ok_or_else(|| "expected plain ASCII without blanks".to_owned())
 }
 
-// === impl Lang, SceneKey and SceneId ===
+// === impl Lang, AccountType, Validity, SceneKey and SceneId ===
 
 impl Lang {
     /// The value of the `Lang` header.
@@ -127,6 +169,60 @@ impl Lang {
             Lang::English => "en",
             Lang::Chinese => "zh",
         }
+    }
+}
+
+impl AccountType {
+    /// Aqara's number for it.
+    pub fn number(self) -> u8 {
+        match self {
+            AccountType::Aqara => 0,
+            AccountType::Project => 1,
+            AccountType::Virtual => 2,
+        }
+    }
+}
+
+impl Validity {
+    /// What Aqara gives to whom asks for nothing else.
+    const WEEK: Self = Self { count: 7, unit: ValidityUnit::Days };
+
+    pub fn as_duration(self) -> Duration {
+        let unit = match self.unit {
+            ValidityUnit::Hours => DAY / 24,
+            ValidityUnit::Days => DAY,
+            ValidityUnit::Years => 365 * DAY,
+        };
+        u32::from(self.count) * unit
+    }
+}
+
+impl FromStr for Validity {
+    type Err = ValidityError;
+
+    fn from_str(text: &str) -> Result<Self, ValidityError> {
+        let (unit, most) = match text.chars().next_back() {
+            Some('h') => (ValidityUnit::Hours, 24),
+            Some('d') => (ValidityUnit::Days, 30),
+            Some('y') => (ValidityUnit::Years, 10),
+            _ => return Err(ValidityError),
+        };
+        let digits = &text[..text.len() - 1];
+        let is_plain = digits.bytes().all(|it| it.is_ascii_digit()) && !digits.starts_with('0');
+        let count = digits.parse().ok().filter(|it| is_plain && (1..=most).contains(it)).ok_or(ValidityError)?;
+        Ok(Self { count, unit })
+    }
+}
+
+impl fmt::Display for Validity {
+    /// As Aqara wants it, and as it is configured: `7d`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            ValidityUnit::Hours => 'h',
+            ValidityUnit::Days => 'd',
+            ValidityUnit::Years => 'y',
+        };
+        write!(f, "{}{unit}", self.count)
     }
 }
 
@@ -181,5 +277,27 @@ mod tests {
         for (name, url) in REGIONS {
             assert!(url.parse::<BaseUrl>().is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_validity_is_hours_days_or_years_within_aqaras_bounds_and_is_written_as_it_was_read() {
+        for (text, seconds) in [
+            ("1h", 3600),
+            ("24h", 86_400),
+            ("1d", 86_400),
+            ("7d", 604_800),
+            ("30d", 2_592_000),
+            ("1y", 31_536_000),
+            ("10y", 315_360_000),
+        ] {
+            let validity: Validity = text.parse().unwrap();
+            assert_eq!((validity.as_duration(), validity.to_string().as_str()), (Duration::from_secs(seconds), text));
+        }
+        for wrong in
+            ["", "d", "0d", "07d", "31d", "25h", "11y", "7", "7m", "7D", "-1d", "+7d", " 7d", "7 d", "7ü", "7days"]
+        {
+            assert_eq!(wrong.parse::<Validity>(), Err(ValidityError), "{wrong}");
+        }
+        assert_eq!(Validity::WEEK.to_string(), "7d");
     }
 }

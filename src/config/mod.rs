@@ -32,7 +32,9 @@ use std::{
 pub use accounts::{AccountSettings, VendorSettings};
 pub use akuvox::{AkuvoxSettings, Phone};
 pub use api_versions::ApiVersions;
-pub use aqara::{AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError};
+pub use aqara::{
+    AccountType, AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError, Validity, ValidityError,
+};
 pub use doors::{DoorId, DoorIdError, DoorKey, DoorKeyError};
 pub use errors::{ConfigError, ConfigErrors, Problem};
 pub use home_assistant::HomeAssistantSettings;

@@ -3,45 +3,44 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    account::{AccountId, Condition, EventType},
+    account::{AccountId, Condition, EventType, Inventory, Target},
     vendor::VendorKind,
 };
 
 use super::{
     announcement::{Announcement, Device, Origin},
     component::{
-        Availability, BinarySensor, BinarySensorClass, Button, Category, Common, Component, Event, Platform, Scene,
-        Sensor, SensorClass, StateClass,
+        Availability, AvailabilityMode, BinarySensor, BinarySensorClass, Button, Common, Component, Event, Platform,
+        Scene, Sensor, SensorClass, StateClass, Text, TextMode,
     },
     house::House,
 };
 
-/// What Home Assistant is to know of an account beside its state.
+/// What Home Assistant is to know of an account beside its state and its inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountCard {
     pub id: AccountId,
     /// What the user calls it.
     pub name: Option<String>,
     pub vendor: VendorKind,
-    /// One entity each. (Doors will come beside them, in the same way.)
-    pub scenes: Vec<SceneCard>,
+    /// Whether doors are opened by MQTT.
+    pub opens_doors: bool,
+    /// Whether somebody is configured who gets login codes.
+    pub logs_in_by_code: bool,
 }
 
-/// A scene of the vendor's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SceneCard {
-    /// The configured name or a slug of the vendor's id, `[a-z0-9_]+`. It outlives a change of the display name.
-    pub key: String,
-    pub name: String,
-}
-
-/// The device of an account. Its entities read the state document, [`Status`](crate::account::Status).
-pub fn account_device(house: &House, card: &AccountCard) -> Announcement {
+/// The device of an account. Its entities read the state document, [`Status`](crate::account::Status), and act on what is
+/// in its inventory.
+pub fn account_device(house: &House, card: &AccountCard, inventory: &Inventory) -> Announcement {
     let key = house.account_key(&card.id);
     let maker = Maker { house, account: card.id.as_str(), key: &key };
-    let login = maker.login(card.vendor);
-    let scenes = card.scenes.iter().map(|it| maker.scene(it));
-    let components: BTreeMap<String, Component> = login.into_iter().chain(scenes).collect();
+    let doors = inventory.doors.iter().filter(|_| card.opens_doors).map(|it| maker.door(it));
+    let scenes = inventory.scenes.iter().map(|it| maker.scene(it));
+    let mut components: BTreeMap<String, Component> = maker.login(card).into_iter().collect();
+    for (key, component) in doors.chain(scenes) {
+        // Of two with one key, commands mean the first.
+        components.entry(key).or_insert(component);
+    }
     Announcement {
         topic: house.discovery_topic(&key),
         device: Device {
@@ -68,7 +67,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// What every account has: how its login is.
-    fn login(&self, vendor: VendorKind) -> Vec<(String, Component)> {
+    fn login(&self, card: &AccountCard) -> Vec<(String, Component)> {
         let mut components = vec![
             self.condition(),
             self.time("access_token_expires", "Access token expires", "mdi:timer-sand"),
@@ -77,14 +76,18 @@ impl Maker<'_> {
             self.time("refresh_token_updated", "Refresh token updated", "mdi:key-change"),
             self.consecutive_failures(),
             self.last_error(),
-            self.binary("needs_attention", "Needs attention", BinarySensorClass::Problem, "problem"),
-            self.binary("cloud", "Cloud connection", BinarySensorClass::Connectivity, "cloud"),
+            self.needs_attention(),
+            self.advice(),
+            self.cloud(),
             self.refresh_now(),
             self.event(),
         ];
         // Akuvox does not say when a refresh token ends (protocol/akuvox.md §4), so there is nothing to show.
-        if vendor != VendorKind::Akuvox {
+        if card.vendor != VendorKind::Akuvox {
             components.push(self.time("refresh_token_expires", "Refresh token expires", "mdi:calendar-end"));
+        }
+        if card.logs_in_by_code {
+            components.extend([self.request_login_code(), self.login_code()]);
         }
         components
     }
@@ -122,28 +125,82 @@ impl Maker<'_> {
         (key.to_owned(), Component::Sensor(sensor))
     }
 
-    fn binary(&self, key: &str, name: &str, class: BinarySensorClass, field: &str) -> (String, Component) {
-        let sensor = BinarySensor {
+    /// Its attribute says what to do.
+    fn needs_attention(&self) -> (String, Component) {
+        let sensor = self.binary("needs_attention", "Needs attention", BinarySensorClass::Problem, "problem");
+        let attributes = Some(self.house.topic(&[self.account, "advice"]));
+        let sensor = BinarySensor { json_attributes_topic: attributes, ..sensor };
+        ("needs_attention".to_owned(), Component::BinarySensor(sensor))
+    }
+
+    /// Why attention is needed and what to do, in a sentence or two.
+    fn advice(&self) -> (String, Component) {
+        let common = self.common(Platform::Sensor, "advice", "Advice").diagnostic().icon("mdi:lightbulb-on-outline");
+        let sensor = Sensor {
+            state_topic: self.house.topic(&[self.account, "advice"]),
+            ..self.sensor(common, "value_json.advice or 'Nothing to do.'")
+        };
+        ("advice".to_owned(), Component::Sensor(sensor))
+    }
+
+    fn cloud(&self) -> (String, Component) {
+        let sensor = self.binary("cloud", "Cloud connection", BinarySensorClass::Connectivity, "cloud");
+        ("cloud".to_owned(), Component::BinarySensor(sensor))
+    }
+
+    fn binary(&self, key: &str, name: &str, class: BinarySensorClass, field: &str) -> BinarySensor {
+        BinarySensor {
             common: self.common(Platform::BinarySensor, key, name).diagnostic(),
             device_class: Some(class),
             state_topic: self.house.topic(&[self.account, "state"]),
             value_template: Some(format!("{{{{ value_json.{field} }}}}")),
             payload_on: "ON",
             payload_off: "OFF",
-        };
-        (key.to_owned(), Component::BinarySensor(sensor))
+            json_attributes_topic: None,
+        }
     }
 
     fn refresh_now(&self) -> (String, Component) {
-        let key = "refresh_now";
-        let common = self.common(Platform::Button, key, "Refresh now").icon("mdi:refresh");
+        self.command("refresh_now", "Refresh now", "mdi:refresh", "refresh_tokens")
+    }
+
+    fn request_login_code(&self) -> (String, Component) {
+        self.command("request_login_code", "Request login code", "mdi:message-lock-outline", "request_login_code")
+    }
+
+    /// A button for a command without arguments.
+    fn command(&self, key: &str, name: &str, icon: &'static str, verb: &str) -> (String, Component) {
         let button = Button {
-            common: Common { entity_category: Some(Category::Config), ..common },
-            command_topic: self.house.topic(&[self.account, "refresh_tokens"]),
+            common: self.common(Platform::Button, key, name).config().icon(icon),
+            command_topic: self.house.topic(&[self.account, verb]),
             payload_press: "{}",
             qos: 1,
         };
         (key.to_owned(), Component::Button(button))
+    }
+
+    /// Where the code that arrived is typed. Its state is always an empty text, so no code is ever shown or recorded as
+    /// one; it is JSON, since a retained message cannot be empty. While a login is under way the field is unavailable,
+    /// which also empties it of what was typed.
+    fn login_code(&self) -> (String, Component) {
+        let state_topic = self.house.topic(&[self.account, "login", "state"]);
+        let field = Availability { topic: state_topic.clone(), value_template: Some("{{ value_json.availability }}") };
+        let common = self.common(Platform::Text, "login_code", "Login code").config().icon("mdi:form-textbox-password");
+        let text = Text {
+            common: Common {
+                availability: Some(vec![Availability::of(self.house), field]),
+                availability_mode: Some(AvailabilityMode::All),
+                ..common
+            },
+            command_topic: self.house.topic(&[self.account, "login"]),
+            state_topic,
+            value_template: Some("{{ value_json.code }}"),
+            mode: TextMode::Text,
+            pattern: Some("^([0-9]{4,8})?$"),
+            max: 8,
+            qos: 1,
+        };
+        ("login_code".to_owned(), Component::Text(text))
     }
 
     fn event(&self) -> (String, Component) {
@@ -156,15 +213,27 @@ impl Maker<'_> {
     }
 
     /// QoS 0: what acts on the house is never queued for later.
-    fn scene(&self, card: &SceneCard) -> (String, Component) {
-        let key = format!("scene_{}", card.key);
+    fn scene(&self, target: &Target) -> (String, Component) {
+        let key = format!("scene_{}", target.key);
         let scene = Scene {
-            common: self.common(Platform::Scene, &key, &card.name),
-            command_topic: self.house.topic(&[self.account, "scene", &card.key, "set"]),
+            common: self.common(Platform::Scene, &key, shown_name(target)),
+            command_topic: self.house.topic(&[self.account, "scene", &target.key, "set"]),
             payload_on: "ON",
             qos: 0,
         };
         (key, Component::Scene(scene))
+    }
+
+    /// QoS 0, as a scene.
+    fn door(&self, target: &Target) -> (String, Component) {
+        let key = format!("open_{}", target.key);
+        let button = Button {
+            common: self.common(Platform::Button, &key, shown_name(target)).icon("mdi:door"),
+            command_topic: self.house.topic(&[self.account, "door", &target.key, "press"]),
+            payload_press: "PRESS",
+            qos: 0,
+        };
+        (key, Component::Button(button))
     }
 
     fn common(&self, platform: Platform, key: &str, name: &str) -> Common {
@@ -183,6 +252,11 @@ impl Maker<'_> {
             json_attributes_template: None,
         }
     }
+}
+
+/// What the vendor calls it, which may be nothing.
+fn shown_name(target: &Target) -> &str {
+    Some(target.name.trim()).filter(|it| !it.is_empty()).unwrap_or(&target.key)
 }
 
 /// `Akuvox front door` for the account `front_door`, and no vendor's name twice.
@@ -219,8 +293,13 @@ mod tests {
             ("akuvox_front", "Akuvox front"),
             ("_", "Akuvox"),
         ] {
-            let card =
-                AccountCard { id: id.parse().unwrap(), name: None, vendor: VendorKind::Akuvox, scenes: Vec::new() };
+            let card = AccountCard {
+                id: id.parse().unwrap(),
+                name: None,
+                vendor: VendorKind::Akuvox,
+                opens_doors: false,
+                logs_in_by_code: false,
+            };
             assert_eq!(default_name(&card), name);
         }
     }

@@ -153,6 +153,6 @@ impl Origin {
 impl Availability {
     /// Latchkey's own: the one topic that every entity's availability hangs on. A vendor's trouble is a state instead.
     pub(super) fn of(house: &House) -> Self {
-        Self { topic: house.topic(&["bridge", "state"]) }
+        Self { topic: house.topic(&["bridge", "state"]), value_template: None }
     }
 }

@@ -129,17 +129,17 @@ impl Announcer {
         }
     }
 
-    /// The accounts changed. Announces what differs. `wanted`: the bridge, then the accounts.
+    /// The accounts or their inventories changed. Announces what differs. `wanted`: the bridge, then the accounts.
+    ///
+    /// A device that the user deleted stays away: a scene more at the vendor is no reason to bring it back.
     pub fn want(&mut self, wanted: Vec<Announcement>, now: Duration) {
         if wanted == self.wanted {
             return;
         }
         let changed = wanted.iter().filter(|it| !self.wanted.contains(it)).map(|it| it.topic.clone());
         let changed: BTreeSet<String> = changed.collect();
-        self.silenced.retain(|it| !changed.contains(it));
-        // An account must not name a bridge that is not there.
-        if let Some(bridge) = wanted.first().filter(|it| self.silenced.remove(&it.topic)) {
-            self.unsent.insert(bridge.topic.clone());
+        if changed.iter().any(|it| !self.silenced.contains(it)) {
+            self.bring_back_bridge(&wanted);
         }
         self.unsent.extend(changed);
         self.unsent.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
@@ -154,7 +154,7 @@ impl Announcer {
     }
 
     /// Something came on a discovery topic. If it is empty and not ours, the user deleted the device: it stays away
-    /// until its account is changed or Home Assistant or Latchkey starts again.
+    /// until Latchkey starts again.
     pub fn heard_discovery(&mut self, topic: &str, payload: &[u8]) {
         let is_deletion = payload.is_empty() && self.wanted.iter().any(|it| it.topic == topic);
         if !is_deletion {
@@ -189,6 +189,13 @@ impl Announcer {
         self.unsent = self.wanted.iter().map(|it| it.topic.clone()).collect();
     }
 
+    /// An account must not name a bridge that is not there, even if the user deleted it.
+    fn bring_back_bridge(&mut self, wanted: &[Announcement]) {
+        if let Some(bridge) = wanted.first().filter(|it| self.silenced.remove(&it.topic)) {
+            self.unsent.insert(bridge.topic.clone());
+        }
+    }
+
     fn begin(&mut self, at: Duration, is_birth: bool) {
         self.start = Some(Start { at, is_birth });
     }
@@ -196,8 +203,12 @@ impl Announcer {
     /// Takes the place of a round that is under way: what that did not get to is planned again.
     fn start_round(&mut self, start: Start, now: Duration) {
         if start.is_birth {
-            self.silenced.clear();
             self.everything_is_unsent();
+            let wanted = std::mem::take(&mut self.wanted);
+            if wanted.iter().skip(1).any(|it| !self.silenced.contains(&it.topic)) {
+                self.bring_back_bridge(&wanted);
+            }
+            self.wanted = wanted;
         }
         let waves = self.ledger.plan(&Situation {
             discovery_prefix: &self.settings.discovery_prefix,

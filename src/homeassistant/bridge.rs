@@ -42,6 +42,7 @@ fn connection(house: &House, key: &str) -> Component {
         value_template: None,
         payload_on: "online",
         payload_off: "offline",
+        json_attributes_topic: None,
     })
 }
 
@@ -57,7 +58,7 @@ fn started(house: &House, key: &str) -> Component {
 
 fn info(house: &House, common: Common, class: Option<SensorClass>, field: &str) -> Component {
     Component::Sensor(Sensor {
-        common: Common { availability: Some([Availability::of(house)]), ..common },
+        common: Common { availability: Some(vec![Availability::of(house)]), ..common },
         class,
         state_class: None,
         state_topic: house.topic(&["bridge", "info"]),

@@ -15,6 +15,7 @@ pub enum Platform {
     BinarySensor,
     Button,
     Scene,
+    Text,
     Event,
 }
 
@@ -26,6 +27,7 @@ pub(super) enum Component {
     BinarySensor(BinarySensor),
     Button(Button),
     Scene(Scene),
+    Text(Text),
     Event(Event),
 }
 
@@ -44,7 +46,10 @@ pub(super) struct Common {
     #[serde(skip_serializing_if = "is_true")]
     pub(super) enabled_by_default: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) availability: Option<[Availability; 1]>,
+    pub(super) availability: Option<Vec<Availability>>,
+    /// Where `availability` has more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) availability_mode: Option<AvailabilityMode>,
 }
 
 /// None for what people use daily: a category hides an entity from areas and voice assistants.
@@ -60,6 +65,15 @@ pub(super) enum Category {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Availability {
     pub(super) topic: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) value_template: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AvailabilityMode {
+    /// One that says `offline`, or has said nothing yet, is enough to make it unavailable.
+    All,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +118,9 @@ pub(super) struct BinarySensor {
     pub(super) value_template: Option<String>,
     pub(super) payload_on: &'static str,
     pub(super) payload_off: &'static str,
+    /// Holds a JSON object, all of which is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) json_attributes_topic: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -132,6 +149,30 @@ pub(super) struct Scene {
     pub(super) qos: u8,
 }
 
+/// A field to type into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Text {
+    #[serde(flatten)]
+    pub(super) common: Common,
+    pub(super) command_topic: String,
+    /// Without one Home Assistant shows, and keeps, what was typed.
+    pub(super) state_topic: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) value_template: Option<&'static str>,
+    pub(super) mode: TextMode,
+    /// What may be typed; a state that does not match is an error in Home Assistant's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pattern: Option<&'static str>,
+    pub(super) max: u8,
+    pub(super) qos: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TextMode {
+    Text,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Event {
     #[serde(flatten)]
@@ -141,7 +182,8 @@ pub(super) struct Event {
 }
 
 impl Platform {
-    pub(super) const ALL: [Platform; 5] = [Self::Sensor, Self::BinarySensor, Self::Button, Self::Scene, Self::Event];
+    pub(super) const ALL: [Platform; 6] =
+        [Self::Sensor, Self::BinarySensor, Self::Button, Self::Scene, Self::Text, Self::Event];
 
     /// The domain of its entity ids.
     pub(super) fn as_str(self) -> &'static str {
@@ -150,6 +192,7 @@ impl Platform {
             Self::BinarySensor => "binary_sensor",
             Self::Button => "button",
             Self::Scene => "scene",
+            Self::Text => "text",
             Self::Event => "event",
         }
     }
@@ -169,11 +212,16 @@ impl Common {
             entity_category: None,
             enabled_by_default: true,
             availability: None,
+            availability_mode: None,
         }
     }
 
     pub(super) fn diagnostic(self) -> Self {
         Self { entity_category: Some(Category::Diagnostic), ..self }
+    }
+
+    pub(super) fn config(self) -> Self {
+        Self { entity_category: Some(Category::Config), ..self }
     }
 
     pub(super) fn icon(self, icon: &'static str) -> Self {
@@ -204,9 +252,20 @@ impl Component {
                 value_template: None,
                 payload_on: "ON",
                 payload_off: "OFF",
+                json_attributes_topic: None,
             }),
             Platform::Button => Self::Button(Button { common, command_topic: topic, payload_press: "PRESS", qos: 0 }),
             Platform::Scene => Self::Scene(Scene { common, command_topic: topic, payload_on: "ON", qos: 0 }),
+            Platform::Text => Self::Text(Text {
+                common,
+                command_topic: topic.clone(),
+                state_topic: topic,
+                value_template: None,
+                mode: TextMode::Text,
+                pattern: None,
+                max: u8::MAX,
+                qos: 0,
+            }),
             Platform::Event => Self::Event(Event { common, event_types: EventType::ALL, state_topic: topic }),
         }
     }
@@ -217,6 +276,7 @@ impl Component {
             Self::BinarySensor(_) => Platform::BinarySensor,
             Self::Button(_) => Platform::Button,
             Self::Scene(_) => Platform::Scene,
+            Self::Text(_) => Platform::Text,
             Self::Event(_) => Platform::Event,
         }
     }

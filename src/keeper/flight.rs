@@ -14,7 +14,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::{Shared, attempt::Leg, keeping::Keeping, login::Login, notice::Trigger};
+use super::{Shared, attempt::Leg, keeping::Keeping, limits::Purpose, login::Login, notice::Trigger};
 
 /// The prompt second try after a lost reply: grace windows are short where they exist.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -132,6 +132,7 @@ impl Shared {
             // In this order: whoever is taken from the agenda until here joins this flight, and is planned again below.
             landing.send_replace(Some(landed));
             shared.replan(&keeping);
+            shared.look_at_inventory(&keeping, landed);
         });
         started
     }
@@ -152,7 +153,7 @@ impl Shared {
         }
         // Held to the end: a prompt retry does not queue behind other accounts.
         let turn = tokio::select! {
-            turn = self.limits.turn_at(keeping.vendor.host()) => turn,
+            turn = self.limits.turn_at(keeping.vendor.host(), Purpose::Refresh) => turn,
             () = self.stopping.cancelled() => None,
         };
         if turn.is_none() {

@@ -81,8 +81,11 @@ impl Keeping {
 
     pub(super) fn status(&self) -> Status {
         let present = self.present();
-        let around =
-            Circumstances { is_blocked: present.blocked.is_some(), is_cloud_reached: present.is_cloud_reached };
+        let around = Circumstances {
+            is_blocked: present.blocked.is_some(),
+            is_cloud_reached: present.is_cloud_reached,
+            vendor_ahead_by: self.vendor.vendor_ahead_by(),
+        };
         Status::of(&self.record(), &self.policy, &self.id, around, self.clock.now())
     }
 
@@ -174,7 +177,12 @@ impl Keeping {
         let _ = self.notices.send(Notice::Happened(self.id.clone(), event));
     }
 
-    fn changed(&self) {
+    pub(super) fn inventory_changed(&self) {
+        let _ = self.notices.send(Notice::Inventory(self.id.clone()));
+    }
+
+    /// Tells the edges that the status may read differently now.
+    pub(super) fn changed(&self) {
         // Nobody listening is no fault: edges ask for the state when they come.
         let _ = self.notices.send(Notice::Changed(self.id.clone()));
     }

@@ -1,4 +1,4 @@
-//! How hard a vendor may be leaned on: refreshes at one host, and calls that accounts share.
+//! How hard a vendor may be leaned on: refreshes and listings at one host, and calls that accounts share.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,30 +12,31 @@ use crate::{clock::Clock, vendor::Budget};
 
 /// The limits of all accounts together.
 pub(super) struct Limits {
-    refreshes_per_host: usize,
-    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    at_once_per_host: usize,
+    hosts: Mutex<HashMap<(String, Purpose), Arc<Semaphore>>>,
     windows: Mutex<HashMap<String, VecDeque<Duration>>>,
     clock: Clock,
 }
 
 /// What a call is for: a refresh always finds room.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     Refresh,
     Call,
 }
 
 impl Limits {
-    pub(super) fn new(refreshes_per_host: usize, clock: Clock) -> Self {
-        Self { refreshes_per_host, hosts: Mutex::default(), windows: Mutex::default(), clock }
+    /// `at_once_per_host`: how many refreshes may run at one host at a time, and beside them how many listings.
+    pub(super) fn new(at_once_per_host: usize, clock: Clock) -> Self {
+        Self { at_once_per_host, hosts: Mutex::default(), windows: Mutex::default(), clock }
     }
 
-    /// Waits for a turn to refresh at `host`; the turn ends when the permit is dropped.
-    pub(super) async fn turn_at(&self, host: &str) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a turn at `host`, which ends when the permit is dropped. Calls do not stand in line with refreshes.
+    pub(super) async fn turn_at(&self, host: &str, purpose: Purpose) -> Option<OwnedSemaphorePermit> {
         let semaphore = {
             let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Semaphore::new(self.refreshes_per_host));
-            hosts.entry(host.to_owned()).or_insert_with(new).clone()
+            let new = || Arc::new(Semaphore::new(self.at_once_per_host));
+            hosts.entry((host.to_owned(), purpose)).or_insert_with(new).clone()
         };
         semaphore.acquire_owned().await.ok()
     }

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     Shared,
-    call::not_done,
+    access::CallFailure,
     check_in::{tell_captured, unreadable},
     command::{CommandError, Reply, ReplyData},
     flight::{Errand, Landing},
@@ -78,7 +78,7 @@ impl Shared {
                     // Then it counts, which costs a minute.
                     let _ = uncounted.await;
                 }
-                Err(not_done(keeping, &failure))
+                Err(self.not_done(keeping, CallFailure::Vendor(failure)))
             }
         }
     }

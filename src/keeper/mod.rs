@@ -2,8 +2,10 @@
 //!
 //! [`Keeper::start`] loads the records and starts the schedule (`agenda`); a refresh runs as a `flight`, one for an
 //! account at a time, made of an `attempt` or two, each of which is `settle`d; commands come in by [`Keeper::submit`]. A
-//! record changes in one place only, `Keeping::change`, which returns when the change is on disk.
+//! record changes in one place only, `Keeping::change`, which returns when the change is on disk. What acts on the house
+//! is a `call`, made with a live token by way of `access`; the `inventory` is what there is to act on.
 
+mod access;
 mod agenda;
 mod asked;
 mod attempt;
@@ -13,6 +15,7 @@ mod command;
 mod fitness;
 mod flight;
 mod forget;
+mod inventory;
 mod keeping;
 mod limits;
 mod login;
@@ -48,6 +51,7 @@ use crate::{
 
 use agenda::Agenda;
 use flight::Errand;
+use inventory::Inventories;
 use keeping::Keeping;
 use limits::{Limits, Purpose};
 use quotas::Quotas;
@@ -106,6 +110,7 @@ struct Shared {
     agenda: Agenda,
     limits: Limits,
     quotas: Quotas,
+    inventories: Inventories,
     /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
     proposals: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
@@ -147,6 +152,7 @@ impl Keeper {
             accounts: accounts.into_iter().map(keep).collect(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
             quotas: Quotas::load(&*store),
+            inventories: Inventories::new(store.clone()),
             store,
             fingerprints,
             clock,
@@ -188,12 +194,12 @@ impl Keeper {
     }
 
     pub fn status(&self, account: &AccountId) -> Option<Status> {
-        self.0.accounts.get(account).map(|it| it.status())
+        self.0.accounts.get(account).map(|it| self.0.status(it))
     }
 
     /// The doors and scenes of an account, as far as they are known.
     pub fn inventory(&self, account: &AccountId) -> Option<Inventory> {
-        self.0.accounts.get(account).map(|it| it.vendor.configured())
+        self.0.accounts.get(account).map(|it| self.0.inventory(it))
     }
 
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
@@ -245,6 +251,12 @@ impl Keeper {
 }
 
 impl Shared {
+    fn status(&self, keeping: &Keeping) -> Status {
+        let calls = keeping.vendor.budget().map(|it| self.quotas.used(&it, self.clock.now()));
+        let (calls_this_month, calls_in_all) = calls.map(|it| (it.this_month, it.in_all)).unzip();
+        Status { calls_this_month, calls_in_all, ..keeping.status() }
+    }
+
     /// Takes one call from what the vendor allows, or tells how long until there is room.
     fn spend_call(&self, keeping: &Keeping, purpose: Purpose) -> Result<(), Duration> {
         let Some(budget) = keeping.vendor.budget() else { return Ok(()) };
@@ -264,15 +276,14 @@ impl Shared {
             Command::UpdateTokens { proposal, .. } => self.update_tokens(keeping, proposal, taken).await,
             Command::RefreshTokens { .. } => self.refresh_tokens(keeping).await,
             Command::TriggerScene { scene, .. } => self.trigger_scene(keeping, &scene).await,
-            Command::OpenDoor { .. } | Command::ListScenes { .. } => {
-                Err(CommandError::new(Code::NotSupported, &keeping.id))
-            }
+            Command::OpenDoor { door, .. } => self.open_door(keeping, &door).await,
+            Command::ListScenes { .. } => self.list_scenes(keeping).await,
             Command::RequestLoginCode { .. } => self.request_login_code(keeping).await,
             Command::Login { credential, .. } => self.login(keeping, credential).await,
             Command::Forget { .. } => self.forget(keeping).await,
             Command::Recall { .. } => self.recall(keeping).await,
             Command::Status { .. } => {
-                let (entry_id, status) = (keeping.id.clone(), Box::new(keeping.status()));
+                let (entry_id, status) = (keeping.id.clone(), Box::new(self.status(keeping)));
                 Ok(ReplyData::Status { entry_id, status })
             }
         }

@@ -28,6 +28,13 @@ struct Counts {
     n_unsaved: u64,
 }
 
+/// How many calls of one quota are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) this_month: u64,
+    pub(super) in_all: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
     /// As `2026-11`, in UTC.
@@ -48,7 +55,7 @@ impl Quotas {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.n_unsaved += 1;
         let count = counts.by_key.entry(budget.key.clone()).or_default();
-        let month = now.strftime("%Y-%m").to_string();
+        let month = month_of(now);
         if count.month != month {
             *count = Count { month, this_month: 0, in_all: count.in_all };
         }
@@ -63,6 +70,13 @@ impl Quotas {
         }
     }
 
+    pub(super) fn used(&self, budget: &Budget, now: Timestamp) -> Used {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.by_key.get(&budget.key);
+        let this_month = count.filter(|it| it.month == month_of(now)).map_or(0, |it| it.this_month);
+        Used { this_month, in_all: count.map_or(0, |it| it.in_all) }
+    }
+
     /// Makes the counts durable, once enough has come together, or `at_once`.
     pub(super) async fn save(&self, store: &dyn Store, at_once: bool) -> Result<(), StoreError> {
         let bytes = {
@@ -75,6 +89,10 @@ impl Quotas {
         };
         store.put_note(NOTE, bytes).await
     }
+}
+
+fn month_of(time: Timestamp) -> String {
+    time.strftime("%Y-%m").to_string()
 }
 
 #[cfg(test)]
@@ -97,7 +115,8 @@ mod tests {
         for time in ["2026-11-30T23:59:58Z", "2026-11-30T23:59:59Z", "2026-12-01T00:00:00Z"] {
             quotas.count(&budget, time.parse().unwrap());
         }
-        let counts = quotas.0.into_inner().unwrap();
-        assert_eq!(counts.by_key["app"], Count { month: "2026-12".into(), this_month: 1, in_all: 3 });
+        let used_at = |time: &str| quotas.used(&budget, time.parse().unwrap());
+        assert_eq!(used_at("2026-12-31T23:59:59Z"), Used { this_month: 1, in_all: 3 });
+        assert_eq!(used_at("2027-01-01T00:00:00Z"), Used { this_month: 0, in_all: 3 });
     }
 }

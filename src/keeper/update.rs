@@ -53,6 +53,7 @@ impl Shared {
             Taken::Adopted => {
                 log_captured(keeping, &proposal.tokens);
                 keeping.happened(EventType::TokensUpdated, Trigger::Update, None);
+                self.tend_inventory(keeping, true);
                 Ok(updated(keeping, UpdateOutcome::Adopted))
             }
             Taken::Unchanged => Ok(updated(keeping, UpdateOutcome::Unchanged)),
@@ -142,6 +143,7 @@ impl Shared {
             _ => UpdateOutcome::Adopted,
         };
         keeping.happened(EventType::TokensUpdated, Trigger::Update, None);
+        self.tend_inventory(keeping, true);
         Ok(updated(keeping, outcome))
     }
 

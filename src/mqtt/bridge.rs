@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::{
     account::AccountId,
     clock::{Clock, LOOK_AGAIN},
-    homeassistant::Announcer,
+    homeassistant::{AccountCard, Announcer, Devices, advice},
     keeper::{Keeper, Notice},
     store::Store,
     vendor::VendorKind,
@@ -19,7 +19,7 @@ use crate::{
 
 use super::{
     Events, Inbound, Link, LinkEvent, Outgoing,
-    commands::Commands,
+    commands::{Commands, FIELD_READY},
     topics::{Address, Topics},
 };
 
@@ -43,6 +43,7 @@ pub struct Bridge {
     pub store: Arc<dyn Store>,
     pub topics: Topics,
     pub commands: Arc<Commands>,
+    pub devices: Devices,
     /// None where discovery is switched off.
     pub announcer: Option<Announcer>,
     pub birth_topic: String,
@@ -64,6 +65,12 @@ pub struct Info {
 pub struct AccountInfo {
     pub id: AccountId,
     pub vendor: VendorKind,
+}
+
+/// What the topic of the advice says: null where nobody is needed.
+#[derive(Serialize)]
+struct Advice {
+    advice: Option<String>,
 }
 
 impl Info {
@@ -180,13 +187,16 @@ impl Bridge {
     fn notice(&mut self, notice: Result<Notice, RecvError>, presence: &mut Presence) {
         match notice {
             Ok(Notice::Changed(account)) => self.publish_state(&account, presence),
-            Ok(Notice::Inventory(_)) => {}
+            Ok(Notice::Inventory(_)) => self.want_devices(),
             Ok(Notice::Happened(account, event)) => {
                 self.publish_state(&account, presence);
                 let payload = serde_json::to_vec(&event).expect("an event of plain fields is JSON");
                 self.link.publish(Outgoing::passing(self.topics.event(&account), payload));
             }
-            Err(RecvError::Lagged(_)) => self.publish_states(presence),
+            Err(RecvError::Lagged(_)) => {
+                self.want_devices();
+                self.publish_states(presence);
+            }
             Err(RecvError::Closed) => {}
         }
     }
@@ -196,6 +206,13 @@ impl Bridge {
             self.notice(Ok(notice), presence);
         }
         self.publish_states(presence);
+    }
+
+    /// The doors or scenes of an account may be others now.
+    fn want_devices(&mut self) {
+        let Some(announcer) = &mut self.announcer else { return };
+        let wanted = self.devices.announcements(|account| self.keeper.inventory(account));
+        announcer.want(wanted, self.clock.monotonic());
     }
 
     /// What the announcer wants said now. The ledger is on disk before anything is announced that it is to take back.
@@ -221,21 +238,38 @@ impl Bridge {
         let info = serde_json::to_vec(&self.info).expect("plain fields are JSON");
         self.link.publish(Outgoing::retained(self.topics.bridge_info(), info));
         self.link.publish(Outgoing::retained(self.topics.bridge_state(), ONLINE));
+        for card in self.devices.accounts.iter().filter(|it| it.logs_in_by_code) {
+            self.link.publish(Outgoing::retained(self.topics.login_field(&card.id), FIELD_READY));
+        }
         presence.is_announced = true;
         self.publish_states(presence);
     }
 
     fn publish_states(&self, presence: &mut Presence) {
-        for account in self.info.accounts.iter().map(|it| &it.id) {
-            self.publish_state(account, presence);
+        for card in &self.devices.accounts {
+            self.publish_card(card, presence);
         }
     }
 
     fn publish_state(&self, account: &AccountId, presence: &mut Presence) {
-        let Some(status) = self.keeper.status(account) else { return };
-        let payload = serde_json::to_vec(&status).expect("a status of plain fields is JSON");
-        if presence.is_news(account, &payload) {
-            self.link.publish(Outgoing::retained(self.topics.state(account), payload));
+        if let Some(card) = self.devices.accounts.iter().find(|it| it.id == *account) {
+            self.publish_card(card, presence);
+        }
+    }
+
+    /// The advice comes first: whoever hears that attention is needed can say why.
+    fn publish_card(&self, card: &AccountCard, presence: &mut Presence) {
+        let Some(status) = self.keeper.status(&card.id) else { return };
+        let advice = Advice { advice: advice(&status, card.logs_in_by_code) };
+        let documents = [
+            (self.topics.advice(&card.id), serde_json::to_vec(&advice)),
+            (self.topics.state(&card.id), serde_json::to_vec(&status)),
+        ];
+        for (topic, payload) in documents {
+            let payload = payload.expect("plain fields are JSON");
+            if presence.is_news(&topic, &payload) {
+                self.link.publish(Outgoing::retained(topic, payload));
+            }
         }
     }
 }
@@ -247,13 +281,13 @@ struct Presence {
     is_listening: bool,
     /// We have said that we are online.
     is_announced: bool,
-    /// The state documents that were published last, as checksums, so that nothing is said twice.
-    published: HashMap<AccountId, u32>,
+    /// What was published last, by topic and as checksums, so that nothing is said twice.
+    published: HashMap<String, u32>,
 }
 
 impl Presence {
-    fn is_news(&mut self, account: &AccountId, payload: &[u8]) -> bool {
+    fn is_news(&mut self, topic: &str, payload: &[u8]) -> bool {
         let checksum = crc32fast::hash(payload);
-        self.published.insert(account.clone(), checksum) != Some(checksum)
+        self.published.insert(topic.to_owned(), checksum) != Some(checksum)
     }
 }

@@ -1,5 +1,7 @@
 //! What happens to a message on a command topic: read, judged by its retain flag, carried out, acknowledged, answered.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -7,12 +9,15 @@ use tracing::{debug, warn};
 
 use crate::{
     account::{AccountId, Code, Condition},
+    clock::Clock,
     config::TopicPrefix,
     keeper::{Command, CommandError, Keeper, Reply},
 };
 
 use super::{
-    Inbound, Link, Outgoing, reply,
+    Inbound, Link, Outgoing,
+    repeats::{Meeting, Repeats},
+    reply,
     request::{Request, Target},
     topics::{Address, Topics, Verb},
 };
@@ -25,10 +30,26 @@ pub struct Commands {
     link: Link,
     keeper: Keeper,
     topics: Topics,
-    /// Below which a request may have its answer sent.
-    reply_prefix: TopicPrefix,
+    rules: CommandRules,
+    repeats: Repeats,
     room: Semaphore,
 }
+
+/// What commands by MQTT may do and may not.
+#[derive(Clone, Debug)]
+pub struct CommandRules {
+    /// Below which a request may have its answer sent.
+    pub reply_prefix: TopicPrefix,
+    /// The accounts that have doors, which are not to be opened by MQTT.
+    pub doors_off: BTreeSet<AccountId>,
+    /// The accounts that have a field for a login code in Home Assistant.
+    pub code_fields: BTreeSet<AccountId>,
+}
+
+/// The field for a login code, when a code may be typed into it. It never holds one, so it is always an empty text.
+pub(super) const FIELD_READY: &str = r#"{"code":"","availability":"online"}"#;
+/// The same while a login is under way. Home Assistant empties the field of what was typed when it is back.
+const FIELD_BUSY: &str = r#"{"code":"","availability":"offline"}"#;
 
 /// Where the answer goes.
 struct ReplyTo {
@@ -39,8 +60,8 @@ struct ReplyTo {
 }
 
 impl Commands {
-    pub fn new(link: Link, keeper: Keeper, topics: Topics, reply_prefix: TopicPrefix) -> Self {
-        Self { link, keeper, topics, reply_prefix, room: Semaphore::new(AT_A_TIME) }
+    pub fn new(link: Link, keeper: Keeper, topics: Topics, rules: CommandRules, clock: Clock) -> Self {
+        Self { link, keeper, topics, rules, repeats: Repeats::new(clock), room: Semaphore::new(AT_A_TIME) }
     }
 
     /// Takes one message from receipt to reply. Exactly one reply, whatever the message holds.
@@ -89,13 +110,17 @@ impl Commands {
             }
             Address::SceneSet { account, scene } => {
                 let topic = self.topics.account_response(&account, Verb::TriggerScene);
-                (Verb::TriggerScene, account.parse().ok().map(|it| Target::Scene(it, scene)), topic)
+                (Verb::TriggerScene, account.parse().ok().map(|it| Target::Thing(it, scene)), topic)
+            }
+            Address::DoorPress { account, door } => {
+                let topic = self.topics.account_response(&account, Verb::OpenDoor);
+                (Verb::OpenDoor, account.parse().ok().map(|it| Target::Thing(it, door)), topic)
             }
             Address::State(_) | Address::BridgeState => return None,
         };
-        let wished = message.response_topic.clone().filter(|it| self.reply_prefix.covers(it));
+        let wished = message.response_topic.clone().filter(|it| self.rules.reply_prefix.covers(it));
         if wished.is_none() && message.response_topic.is_some() {
-            debug!("a response topic outside {} is not used", self.reply_prefix.as_str());
+            debug!("a response topic outside {} is not used", self.rules.reply_prefix.as_str());
         }
         Some((verb, target, ReplyTo { topic, wished, correlation_data: message.correlation_data.clone() }))
     }
@@ -122,6 +147,9 @@ impl Commands {
         if was_kept && verb.acts_on_house() {
             return Err(CommandError::new(Code::TooLate, entry_id));
         }
+        if matches!(command, Command::OpenDoor { .. }) && self.rules.doors_off.contains(entry_id) {
+            return Err(CommandError::new(Code::DoorsOff, entry_id));
+        }
         Ok(command)
     }
 
@@ -138,13 +166,35 @@ impl Commands {
             self.acknowledge(message);
         }
         let whom = command.entry_id().clone();
+        let lost = || Err(CommandError::new(Code::Internal, whom.clone()));
+        let first = match self.repeats.meet(&command, message) {
+            Meeting::New => None,
+            Meeting::First(tell) => Some(tell),
+            Meeting::Again(mut reply) => {
+                debug!(topic = message.topic, "the same was sent before: it is answered again, and not done again");
+                let reply = reply.wait_for(Option::is_some).await;
+                return reply.ok().and_then(|it| it.clone()).unwrap_or_else(lost);
+            }
+        };
+        let is_login = matches!(command, Command::Login { .. });
+        let field = (is_login && self.rules.code_fields.contains(&whom)).then(|| self.topics.login_field(&whom));
+        if let Some(field) = &field {
+            self.link.publish(Outgoing::retained(field.as_str(), FIELD_BUSY));
+        }
         let ticket = self.keeper.submit(command);
         if brings_tokens {
             // An error means that it was answered without being taken, which settles it as well.
             let _ = ticket.taken.await;
             self.acknowledge(message);
         }
-        ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)))
+        let reply = ticket.reply.await.unwrap_or_else(|_| lost());
+        if let Some(field) = field {
+            self.link.publish(Outgoing::retained(field, FIELD_READY));
+        }
+        if let Some(first) = first {
+            first.send_replace(Some(reply.clone()));
+        }
+        reply
     }
 
     fn acknowledge(&self, message: &Inbound) {

@@ -10,6 +10,7 @@ mod connection;
 mod failure;
 mod outbox;
 mod receipts;
+mod repeats;
 mod reply;
 mod session;
 

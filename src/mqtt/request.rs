@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    account::{AccountId, Code, Proposal, ProposedTokens, Secret},
+    account::{AccountId, Code, Credential, Proposal, ProposedTokens, Secret},
     keeper::{Command, CommandError},
 };
 
@@ -27,9 +27,12 @@ pub enum Target {
     /// Nothing: the payload names the account.
     Bridge,
     Account(AccountId),
-    /// The account and the scene.
-    Scene(AccountId, String),
+    /// The account, and the scene or door that the command is for.
+    Thing(AccountId, String),
 }
+
+/// The longest login code, in bytes.
+const LONGEST_CODE: usize = 32;
 
 impl Request {
     /// Reads a payload. Errors name the payload by what is wrong with it, and never quote it.
@@ -53,23 +56,36 @@ impl Request {
 
 /// The payload as an object: a bare value is put under the one field that it can be meant for.
 fn fields(verb: Verb, target: &Target, text: &str) -> Result<Map<String, Value>, Code> {
-    if let Target::Scene(..) = target {
-        // The scene's own topic says it all; Home Assistant sends its payload_on there.
+    if let Target::Thing(..) = target {
+        // Its own topic says it all; Home Assistant sends what its entities are told to send there.
         return if text.trim_start().starts_with('{') { parse_object(text) } else { Ok(Map::new()) };
     }
-    let bare_field = match (verb, target) {
-        (Verb::TriggerScene, Target::Account(_)) => "scene",
-        (Verb::RefreshTokens | Verb::Status, Target::Bridge) => "entry_id",
-        _ => return parse_object(text),
+    let Some(bare_field) = bare_field(verb, target) else { return parse_object(text) };
+    let bare = if text.trim_start().starts_with(['{', '[', '"']) {
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(object)) => return Ok(object),
+            Ok(Value::String(bare)) => bare,
+            Ok(_) => return Err(Code::WrongType),
+            Err(_) => return Err(Code::NotJson),
+        }
+    } else {
+        // As it stands: digits are a text too, and a code keeps its leading zeros.
+        text.trim().to_owned()
     };
-    let value = match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(object)) => return Ok(object),
-        Ok(Value::String(bare)) => bare,
-        Ok(_) => return Err(Code::WrongType),
-        Err(_) if text.trim_start().starts_with(['{', '[', '"']) => return Err(Code::NotJson),
-        Err(_) => text.trim().to_owned(),
-    };
-    Ok(Map::from_iter([(bare_field.to_owned(), Value::String(value))]))
+    Ok(Map::from_iter([(bare_field.to_owned(), Value::String(bare))]))
+}
+
+/// The field that a value alone is for, where there is one.
+fn bare_field(verb: Verb, target: &Target) -> Option<&'static str> {
+    match (verb, target) {
+        (Verb::TriggerScene, Target::Account(_)) => Some("scene"),
+        (Verb::OpenDoor, Target::Account(_)) => Some("door"),
+        (Verb::Login, Target::Account(_)) => Some("code"),
+        (Verb::RefreshTokens | Verb::ListScenes | Verb::RequestLoginCode | Verb::Status, Target::Bridge) => {
+            Some("entry_id")
+        }
+        _ => None,
+    }
 }
 
 fn parse_object(text: &str) -> Result<Map<String, Value>, Code> {
@@ -85,15 +101,11 @@ fn command(verb: Verb, target: Target, mut fields: Fields) -> Result<Command, Co
         Verb::UpdateTokens => Command::UpdateTokens { entry_id, proposal: fields.proposal()? },
         Verb::RefreshTokens => Command::RefreshTokens { entry_id },
         Verb::Status => Command::Status { entry_id },
-        Verb::TriggerScene => {
-            let scene = match target {
-                Target::Scene(_, scene) => scene,
-                Target::Bridge | Target::Account(_) => {
-                    fields.text("scene")?.ok_or_else(|| fields.error(Code::MissingField).because("scene"))?
-                }
-            };
-            Command::TriggerScene { entry_id, scene }
-        }
+        Verb::ListScenes => Command::ListScenes { entry_id },
+        Verb::RequestLoginCode => Command::RequestLoginCode { entry_id },
+        Verb::TriggerScene => Command::TriggerScene { entry_id, scene: fields.thing("scene", target)? },
+        Verb::OpenDoor => Command::OpenDoor { entry_id, door: fields.thing("door", target)? },
+        Verb::Login => Command::Login { entry_id, credential: fields.credential()? },
     };
     fields.finish()?;
     Ok(command)
@@ -108,14 +120,14 @@ impl Fields {
     fn entry_id(&mut self, target: &Target) -> Result<AccountId, CommandError> {
         let given = self.text("entry_id")?;
         match target {
-            Target::Account(account) | Target::Scene(account, _) => match given {
+            Target::Account(account) | Target::Thing(account, _) => match given {
                 Some(given) if given != account.as_str() => {
                     Err(self.error(Code::UnknownAccount).because("entry_id differs from the account in the topic"))
                 }
                 _ => Ok(account.clone()),
             },
             Target::Bridge => {
-                let given = given.ok_or_else(|| self.error(Code::MissingField).because("entry_id"))?;
+                let given = given.ok_or_else(|| self.missing("entry_id", "Name the account by its entry_id."))?;
                 given.parse().map_err(|why| self.error(Code::UnknownAccount).because(why))
             }
         }
@@ -126,7 +138,10 @@ impl Fields {
             (Some(access), Some(refresh)) => ProposedTokens::Both { access, refresh },
             (Some(access), None) => ProposedTokens::Access(access),
             (None, Some(refresh)) => ProposedTokens::Refresh(refresh),
-            (None, None) => return Err(self.error(Code::MissingField).because("token, refresh_token")),
+            (None, None) => {
+                let mend = "update_tokens needs token or refresh_token or both.";
+                return Err(self.missing("token, refresh_token", mend));
+            }
         };
         let auth_token = self.token("auth_token")?;
         let issued_at = match self.text("issued_at")? {
@@ -136,12 +151,56 @@ impl Fields {
             }
             None => None,
         };
-        let prove = match self.values.remove("prove") {
-            None | Some(Value::Null) => true,
-            Some(Value::Bool(prove)) => prove,
-            Some(_) => return Err(self.error(Code::WrongType).because("prove is true or false")),
-        };
+        let prove = self.flag("prove")?.unwrap_or(true);
         Ok(Proposal { tokens, auth_token, issued_at, prove })
+    }
+
+    /// The scene or door that is meant: by the topic, else by the payload.
+    fn thing(&mut self, key: &'static str, target: Target) -> Result<String, CommandError> {
+        match target {
+            Target::Thing(_, thing) => Ok(thing),
+            Target::Bridge | Target::Account(_) => {
+                self.text(key)?.ok_or_else(|| self.missing(key, "Say which one, by its key, its id or its name."))
+            }
+        }
+    }
+
+    fn credential(&mut self) -> Result<Credential, CommandError> {
+        if self.values.get("code").is_some_and(Value::is_number) {
+            let hint = "Give the code as a text, in quotes: a number loses its leading zeros.".to_owned();
+            return Err(CommandError { hint, ..self.error(Code::WrongType).because("code") });
+        }
+        let (code, password) = (self.text("code")?, self.text("password")?);
+        let keep = self.flag("keep")?;
+        match (code, password) {
+            (Some(code), None) if keep.is_none() => {
+                // It is pasted, and blanks come along.
+                let code = code.trim();
+                let is_code = (1..=LONGEST_CODE).contains(&code.len()) && code.bytes().all(|it| it.is_ascii_graphic());
+                let hint = "A code is 1 to 32 letters, digits and signs, without blanks.".to_owned();
+                let wrong = || CommandError { hint, ..self.error(Code::ForbiddenCharacter).because("code") };
+                is_code.then(|| Credential::Code(Secret::new(code))).ok_or_else(wrong)
+            }
+            (Some(_), _) => {
+                let hint = "Give code alone, or password with keep.".to_owned();
+                Err(CommandError { hint, ..self.error(Code::UnknownField).because("beside code") })
+            }
+            (None, Some(password)) if password.chars().any(char::is_control) => {
+                Err(self.error(Code::ForbiddenCharacter).because("password"))
+            }
+            (None, Some(password)) => {
+                Ok(Credential::Password { password: Secret::new(password), keep: keep.unwrap_or(false) })
+            }
+            (None, None) => Err(self.missing("code, password", "login needs the code that was sent, or a password.")),
+        }
+    }
+
+    fn flag(&mut self, key: &'static str) -> Result<Option<bool>, CommandError> {
+        match self.values.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.error(Code::WrongType).because(format!("{key} is true or false"))),
+        }
     }
 
     /// A text field; absent where it is missing, null or empty, as scripts leave what they were not given.
@@ -175,6 +234,10 @@ impl Fields {
         }
     }
 
+    fn missing(&self, what: &str, mend: &str) -> CommandError {
+        CommandError { hint: mend.to_owned(), ..self.error(Code::MissingField).because(what) }
+    }
+
     fn error(&self, code: Code) -> CommandError {
         CommandError::new(code, self.verb.as_str())
     }
@@ -205,8 +268,80 @@ mod tests {
         }
         let request = parse(Verb::RefreshTokens, Target::Bridge, "front");
         assert!(matches!(request.command, Ok(Command::RefreshTokens { entry_id }) if entry_id == front()));
-        let request = parse(Verb::TriggerScene, Target::Scene(front(), "tv_warning".into()), "ON");
+        let request = parse(Verb::TriggerScene, Target::Thing(front(), "tv_warning".into()), "ON");
         assert!(matches!(request.command, Ok(Command::TriggerScene { scene, .. }) if scene == "tv_warning"));
+    }
+
+    #[test]
+    fn a_door_is_named_by_the_payload_or_by_its_own_topic() {
+        let door = |target, payload| match parse(Verb::OpenDoor, target, payload).command {
+            Ok(Command::OpenDoor { entry_id, door }) if entry_id == front() => Ok(door),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.code),
+        };
+        for payload in ["1", r#""1""#, r#"{"door":"1"}"#] {
+            assert_eq!(door(Target::Account(front()), payload), Ok("1".to_owned()), "{payload}");
+        }
+        assert_eq!(door(Target::Bridge, r#"{"entry_id":"front","door":"Gate"}"#), Ok("Gate".to_owned()));
+        assert_eq!(door(Target::Thing(front(), "gate_0".into()), "PRESS"), Ok("gate_0".to_owned()));
+        assert_eq!(door(Target::Account(front()), "{}"), Err(Code::MissingField));
+        assert_eq!(door(Target::Account(front()), r#"{"door":1}"#), Err(Code::WrongType));
+        let both = door(Target::Thing(front(), "gate_0".into()), r#"{"door":"other"}"#);
+        assert_eq!(both, Err(Code::UnknownField));
+    }
+
+    #[test]
+    fn a_login_takes_a_code_with_its_leading_zeros_or_a_password() {
+        let login = |target, payload: &str| match parse(Verb::Login, target, payload).command {
+            Ok(Command::Login { entry_id, credential }) if entry_id == front() => Ok(credential),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.code),
+        };
+        let account = |payload: &str| login(Target::Account(front()), payload);
+        for payload in
+            ["012345", " 012345\n", r#""012345""#, r#"{"code":"012345"}"#, r#"{"code":"012345","password":""}"#]
+        {
+            assert_eq!(account(payload), Ok(Credential::Code(Secret::new("012345"))), "{payload}");
+        }
+        let bridge = login(Target::Bridge, r#"{"entry_id":"front","code":"Ab-1"}"#);
+        assert_eq!(bridge, Ok(Credential::Code(Secret::new("Ab-1"))));
+        let password = |keep| Ok(Credential::Password { password: Secret::new("på ss"), keep });
+        assert_eq!(account(r#"{"password":"på ss"}"#), password(false));
+        assert_eq!(account(r#"{"password":"på ss","keep":true}"#), password(true));
+
+        assert_eq!(account(r#"{"code":123456}"#), Err(Code::WrongType));
+        assert_eq!(account(r#"{"password":5}"#), Err(Code::WrongType));
+        assert_eq!(account(r#"{"password":"p","keep":"yes"}"#), Err(Code::WrongType));
+        assert_eq!(account(r#"{"code":"1","password":"p"}"#), Err(Code::UnknownField));
+        assert_eq!(account(r#"{"code":"1","keep":true}"#), Err(Code::UnknownField));
+        assert_eq!(account(r#"{"password":"p\u0000"}"#), Err(Code::ForbiddenCharacter));
+        for payload in ["{}", r#""""#, " ", r#"{"code":""}"#, r#"{"keep":true}"#] {
+            assert_eq!(account(payload), Err(Code::MissingField), "{payload}");
+        }
+        assert_eq!(account(&"1".repeat(LONGEST_CODE)).map(|_| ()), Ok(()));
+        for payload in ["123 456", "12\u{7f}", "kod-å", &"1".repeat(LONGEST_CODE + 1)] {
+            assert_eq!(account(payload), Err(Code::ForbiddenCharacter), "{payload}");
+        }
+        assert_eq!(login(Target::Bridge, "123456"), Err(Code::NotJson));
+    }
+
+    #[test]
+    fn a_code_that_is_a_number_is_refused_with_its_mend() {
+        let error = parse(Verb::Login, Target::Account(front()), r#"{"code":123456}"#).command.unwrap_err();
+        assert!(error.hint.contains("quotes") && !format!("{error:?}").contains("123456"), "{error:?}");
+    }
+
+    #[test]
+    fn what_needs_no_argument_takes_a_bare_account_on_the_bridge_topic() {
+        for (verb, is_meant) in [
+            (Verb::ListScenes, (|it| matches!(it, Command::ListScenes { .. })) as fn(&Command) -> bool),
+            (Verb::RequestLoginCode, |it| matches!(it, Command::RequestLoginCode { .. })),
+        ] {
+            for (target, payload) in [(Target::Bridge, "front"), (Target::Account(front()), "{}")] {
+                let command = parse(verb, target, payload).command.unwrap();
+                assert!(is_meant(&command) && *command.entry_id() == front(), "{command:?}");
+            }
+        }
     }
 
     #[test]

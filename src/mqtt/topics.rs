@@ -8,6 +8,10 @@ pub enum Verb {
     UpdateTokens,
     RefreshTokens,
     TriggerScene,
+    OpenDoor,
+    ListScenes,
+    RequestLoginCode,
+    Login,
     Status,
 }
 
@@ -26,6 +30,8 @@ pub enum Address {
     AccountCommand { account: String, verb: Verb },
     /// What the Home Assistant scene publishes to.
     SceneSet { account: String, scene: String },
+    /// What the Home Assistant button of a door publishes to.
+    DoorPress { account: String, door: String },
     /// An account's retained state document, ours.
     State(AccountId),
     /// Whether the bridge is online, ours.
@@ -33,13 +39,26 @@ pub enum Address {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 4] = [Self::UpdateTokens, Self::RefreshTokens, Self::TriggerScene, Self::Status];
+    pub const ALL: [Verb; 8] = [
+        Self::UpdateTokens,
+        Self::RefreshTokens,
+        Self::TriggerScene,
+        Self::OpenDoor,
+        Self::ListScenes,
+        Self::RequestLoginCode,
+        Self::Login,
+        Self::Status,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UpdateTokens => "update_tokens",
             Self::RefreshTokens => "refresh_tokens",
             Self::TriggerScene => "trigger_scene",
+            Self::OpenDoor => "open_door",
+            Self::ListScenes => "list_scenes",
+            Self::RequestLoginCode => "request_login_code",
+            Self::Login => "login",
             Self::Status => "status",
         }
     }
@@ -47,8 +66,13 @@ impl Verb {
     /// What acts on the house is never queued for later, and so never delivered twice.
     pub fn acts_on_house(self) -> bool {
         match self {
-            Self::TriggerScene => true,
-            Self::UpdateTokens | Self::RefreshTokens | Self::Status => false,
+            Self::TriggerScene | Self::OpenDoor => true,
+            Self::UpdateTokens
+            | Self::RefreshTokens
+            | Self::ListScenes
+            | Self::RequestLoginCode
+            | Self::Login
+            | Self::Status => false,
         }
     }
 
@@ -78,6 +102,16 @@ impl Topics {
         format!("{}/{account}/event", self.base)
     }
 
+    /// What a person is to do for the account, retained.
+    pub fn advice(&self, account: &AccountId) -> String {
+        format!("{}/{account}/advice", self.base)
+    }
+
+    /// How the field for a login code is, retained. It never holds a code.
+    pub fn login_field(&self, account: &AccountId) -> String {
+        format!("{}/{account}/login/state", self.base)
+    }
+
     pub fn bridge_response(&self, verb: Verb) -> String {
         format!("{}/bridge/response/{}", self.base, verb.as_str())
     }
@@ -93,8 +127,8 @@ impl Topics {
             let (base, name) = (&self.base, verb.as_str());
             [format!("{base}/bridge/request/{name}"), format!("{base}/+/{name}")].map(|it| (it, verb.acts_on_house()))
         };
-        let scene_set = (format!("{}/+/scene/+/set", self.base), true);
-        Verb::ALL.into_iter().flat_map(of_verb).chain([scene_set]).collect()
+        let of_entities = ["scene/+/set", "door/+/press"].map(|it| (format!("{}/+/{it}", self.base), true));
+        Verb::ALL.into_iter().flat_map(of_verb).chain(of_entities).collect()
     }
 
     /// The filter of the accounts' state documents and of the bridge's own state.
@@ -111,6 +145,9 @@ impl Topics {
             [account, "state"] => account.parse().ok().map(Address::State),
             [account, "scene", scene, "set"] => {
                 Some(Address::SceneSet { account: (*account).to_owned(), scene: (*scene).to_owned() })
+            }
+            [account, "door", door, "press"] => {
+                Some(Address::DoorPress { account: (*account).to_owned(), door: (*door).to_owned() })
             }
             [account, name] => {
                 Verb::named(name).map(|verb| Address::AccountCommand { account: (*account).to_owned(), verb })
@@ -130,15 +167,51 @@ mod tests {
 
     #[test]
     fn every_command_topic_is_read_back() {
-        let read = |topic| topics().parse(topic);
+        let read = |topic: &str| topics().parse(topic);
         let request = Some(Address::BridgeRequest(Verb::RefreshTokens));
         assert_eq!(read("home/latchkey/bridge/request/refresh_tokens"), request);
         let command = Address::AccountCommand { account: "front".into(), verb: Verb::TriggerScene };
         assert_eq!(read("home/latchkey/front/trigger_scene"), Some(command));
         let set = Address::SceneSet { account: "aqara".into(), scene: "tv_warning".into() };
         assert_eq!(read("home/latchkey/aqara/scene/tv_warning/set"), Some(set));
+        let press = Address::DoorPress { account: "front".into(), door: "0c1105aabbcc_0".into() };
+        assert_eq!(read("home/latchkey/front/door/0c1105aabbcc_0/press"), Some(press));
+        for verb in Verb::ALL {
+            let name = verb.as_str();
+            assert_eq!(read(&format!("home/latchkey/bridge/request/{name}")), Some(Address::BridgeRequest(verb)));
+            let command = Address::AccountCommand { account: "front".into(), verb };
+            assert_eq!(read(&format!("home/latchkey/front/{name}")), Some(command));
+        }
         assert_eq!(read("home/latchkey/front/state"), Some(Address::State("front".parse().unwrap())));
         assert_eq!(read("home/latchkey/bridge/state"), Some(Address::BridgeState));
+    }
+
+    #[test]
+    fn nothing_that_is_published_is_heard_as_a_command() {
+        let (topics, front) = (topics(), "front".parse().unwrap());
+        let spoken = [topics.bridge_info(), topics.event(&front), topics.advice(&front), topics.login_field(&front)];
+        let answers = Verb::ALL.map(|it| [topics.bridge_response(it), topics.account_response("front", it)]);
+        for topic in spoken.into_iter().chain(answers.into_iter().flatten()) {
+            assert_eq!(topics.parse(&topic), None, "{topic}");
+        }
+        assert_eq!(topics.parse(&topics.state(&front)), Some(Address::State(front)));
+        assert_eq!(topics.parse(&topics.bridge_state()), Some(Address::BridgeState));
+    }
+
+    #[test]
+    fn what_acts_on_the_house_is_subscribed_to_so_that_it_is_never_kept() {
+        let filters = topics().command_filters();
+        let acting: Vec<&str> = filters.iter().filter(|it| it.1).map(|it| it.0.as_str()).collect();
+        let below = |it: &str| format!("home/latchkey/{it}");
+        let expected = [
+            "bridge/request/trigger_scene",
+            "+/trigger_scene",
+            "bridge/request/open_door",
+            "+/open_door",
+            "+/scene/+/set",
+            "+/door/+/press",
+        ];
+        assert_eq!(acting, expected.map(below));
     }
 
     #[test]

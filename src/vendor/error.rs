@@ -55,6 +55,10 @@ impl fmt::Display for VendorError {
             Class::Protocol => "the vendor said yes, in an answer that could not be read",
         };
         f.write_str(what)?;
+        if let Class::ClockSkew { vendor_ahead_by: Some(by) } = self.class {
+            let side = if by.is_negative() { "behind" } else { "ahead" };
+            write!(f, ": the vendor's is {} s {side}", by.as_secs().unsigned_abs())?;
+        }
         if let Some(vendor_code) = &self.vendor_code {
             write!(f, " (vendor code {vendor_code})")?;
         }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
-    Client, Method,
+    Client, Method, Response,
     header::{HeaderMap, HeaderValue},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
 };
 
-use super::VendorError;
+use super::{VendorError, skew::Skews};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -27,6 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Http {
     client: Client,
     clock: Clock,
+    skews: Skews,
 }
 
 /// An answer with an HTTP status of success that is not an HTML page. It may be cut short; then it does not parse.
@@ -35,7 +36,7 @@ pub struct Answer {
     /// UTF-8; what was not is replaced.
     pub body: Secret,
     /// How far the vendor's `Date` header is ahead of our clock.
-    pub vendor_ahead_by: Option<jiff::SignedDuration>,
+    pub vendor_ahead_by: Option<SignedDuration>,
     /// How long the vendor asks to be left alone; vendors say so beside an envelope, too.
     pub retry_after: Option<Duration>,
 }
@@ -64,7 +65,12 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| error.without_url().to_string())?;
-        Ok(Self { client, clock })
+        Ok(Self { client, clock, skews: Skews::default() })
+    }
+
+    /// The same client for another account: it remembers by itself what its vendor's clock reads.
+    pub(super) fn apart(&self) -> Self {
+        Self { skews: self.skews.apart(), ..self.clone() }
     }
 
     /// Sends a request and takes what is answered.
@@ -85,6 +91,7 @@ impl Http {
         })?;
         let status = response.status().as_u16();
         let vendor_time = date(response.headers());
+        self.note_skew(&response, vendor_time);
         let retry_after = retry_after(response.headers(), vendor_time);
         if status == 429 {
             return Err(VendorError::new(Class::Throttled { retry_after }, Code::Throttled).with_status(status));
@@ -120,7 +127,21 @@ impl Http {
     /// The `Date` header of whatever `url` answers.
     pub async fn server_time(&self, url: &str) -> Option<Timestamp> {
         let response = self.client.get(url).send().await.ok()?;
-        date(response.headers())
+        let vendor_time = date(response.headers());
+        self.note_skew(&response, vendor_time);
+        vendor_time
+    }
+
+    /// How far the clock of whoever answered last was ahead of ours.
+    pub(super) fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.skews.last()
+    }
+
+    fn note_skew(&self, response: &Response, vendor_time: Option<Timestamp>) {
+        if let Some(vendor_time) = vendor_time {
+            let host = response.url().host_str().unwrap_or_default();
+            self.skews.note(host, vendor_time.duration_since(self.clock.now()));
+        }
     }
 }
 

@@ -8,11 +8,12 @@ mod aqara;
 mod error;
 mod http;
 mod json;
+mod skew;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use akuvox::Akuvox;
 pub use aqara::{Aqara, sign};
@@ -133,6 +134,11 @@ pub trait Vendor: Send + Sync {
 
     /// The vendor's idea of the time, from any answer's `Date` header. Spends no token.
     async fn server_time(&self) -> Option<Timestamp>;
+
+    /// How far the vendor's clock was ahead of ours at its last answer to this account.
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        None
+    }
 }
 
 /// What a login is done with.
@@ -203,8 +209,8 @@ pub struct Budget {
 /// Connects an account to its vendor.
 pub fn connect(settings: &AccountSettings, http: &Http) -> Arc<dyn Vendor> {
     match &settings.vendor {
-        VendorSettings::Akuvox(akuvox) => Arc::new(Akuvox::new(akuvox.clone(), http.clone())),
-        VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.clone())),
+        VendorSettings::Akuvox(akuvox) => Arc::new(Akuvox::new(akuvox.clone(), http.apart())),
+        VendorSettings::Aqara(aqara) => Arc::new(Aqara::new(aqara.clone(), http.apart())),
     }
 }
 

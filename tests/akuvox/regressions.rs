@@ -8,7 +8,7 @@ use std::{
 
 use jiff::SignedDuration;
 use latchkey::{
-    account::{Class, Code, Condition, EventType, ProposedTokens, Secret},
+    account::{Class, Code, Condition, EventType, ProposedTokens, Secret, Status},
     clock::Clock,
     demo::clouds::{Fault, FaultKind, Scope, What, akuvox::AkuvoxKnobs, short_hash},
     keeper::Grounds,
@@ -85,7 +85,8 @@ async fn listing_and_opening_doors_leaves_what_is_known_of_the_login_alone() {
     vendor.open_door(&bench.token(), &doors[0].id).await.unwrap();
     house.stop().await;
     let house = bench.start();
-    assert_eq!(house.status(), before);
+    // What the vendor's clock reads is not known before it answers.
+    assert_eq!(house.status(), Status { clock_skew_seconds: None, ..before.clone() });
     bench.hand.advance(DAY);
     assert_eq!(house.status().last_refresh_at, before.last_refresh_at);
     assert_eq!(bench.cloud.counters().refreshes, 1);
@@ -205,7 +206,7 @@ async fn tokens_are_in_no_log_line_and_no_error_of_a_door_or_a_refresh() {
             tokens.extend([held.token, held.refresh_token]);
             bench.hand.advance(HOUR);
             told += &format!("{:?}", house.refresh().await);
-            tokens.extend([bench.cloud.account(0).access_token, bench.cloud.account(0).refresh_token]);
+            tokens.extend([bench.cloud.account(0).owner.access_token, bench.cloud.account(0).owner.refresh_token]);
         }
         house.stop().await;
     }

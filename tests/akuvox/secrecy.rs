@@ -102,7 +102,9 @@ async fn neither_the_log_nor_an_error_shows_who_signs_in_or_by_what() {
             };
             errors.extend(done.err());
             bench.cloud.clear_faults();
-            for account in [Some(bench.cloud.account(0).access_token), Some(bench.cloud.account(0).refresh_token)] {
+            for account in
+                [Some(bench.cloud.account(0).owner.access_token), Some(bench.cloud.account(0).owner.refresh_token)]
+            {
                 secrets.extend(account);
             }
             let family = bench.cloud.account(0).family.into_iter();

@@ -38,6 +38,14 @@ impl HomeAssistant {
         states.as_array().unwrap().clone()
     }
 
+    /// All states that an entity has had in the last day.
+    pub(crate) async fn history(&self, entity: &str) -> Vec<Value> {
+        let path = format!("history/period?filter_entity_id={entity}");
+        let (status, history) = self.call(Method::GET, &path, Value::Null).await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{history}");
+        history[0].as_array().cloned().unwrap_or_default()
+    }
+
     /// Puts a state there that belongs to no integration.
     pub(crate) async fn set_state(&self, entity: &str, state: &str) {
         let body = json!({ "state": state, "attributes": { "device_class": "timestamp" } });

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use latchkey::demo::clouds::{AkuvoxCloud, AqaraCloud, Options};
+use latchkey::demo::clouds::{AkuvoxCloud, AqaraCloud, Options, akuvox::devices};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
@@ -161,22 +161,32 @@ impl Bench {
         let (host, port) = (variable("MQTT_HOST").unwrap(), variable("MQTT_PORT").unwrap());
         let user = variable("MQTT_USER").map(|it| format!("username = {it:?}\n")).unwrap_or_default();
         let password = variable("MQTT_PASSWORD").map(|it| format!("password = {it:?}\n")).unwrap_or_default();
-        let aqara = self.aqara.credentials(0);
+        let (akuvox, aqara) = (self.akuvox.credentials(0), self.aqara.credentials(0));
+        let door = |location: &str| {
+            let device = devices(0).into_iter().find(|it| it.location == location).unwrap();
+            format!("{}/{}", device.mac, device.relays[0].id)
+        };
         let scene = |name: &str| &aqara.scenes[name];
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n{user}{password}\n\
              [store]\npath = {store:?}\n\n\
              [keeper]\nmin_refresh_gap = \"0s\"\n\n\
              [home_assistant]\nannounce_delay = \"1s\"\n\n\
-             [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = {:?}\n\n\
+             [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = {:?}\n\
+             doors = true\ndial_code = {:?}\nphone = {:?}\n\
+             [accounts.front_door.door_names]\ngarage = {:?}\n\n\
              [accounts.home]\nvendor = \"aqara\"\nname = \"Home\"\nbase_url = {:?}\n\
-             app_id = {:?}\nkey_id = {:?}\napp_key = {:?}\n\n\
+             app_id = {:?}\nkey_id = {:?}\napp_key = {:?}\nlogin = {:?}\n\n\
              [accounts.home.scenes]\ntv_pin_entry = {:?}\ntv_warning = {:?}\ntv_power_off = {:?}\n",
             self.akuvox.url(),
+            akuvox.dial_code,
+            akuvox.phone_number,
+            door("Garage"),
             self.aqara.url(),
             aqara.app_id,
             aqara.key_id,
             aqara.app_key,
+            aqara.account,
             scene("TV PIN entry"),
             scene("TV warning"),
             scene("TV power off"),

@@ -19,7 +19,7 @@ use serde_json::json;
 use bench::{Bench, package_file};
 
 /// What every account shows, by the end of its entity id.
-const OF_ACCOUNT: [&str; 10] = [
+const OF_ACCOUNT: [&str; 13] = [
     "sensor.latchkey_{}_condition",
     "sensor.latchkey_{}_access_token_expires",
     "sensor.latchkey_{}_last_refresh",
@@ -28,9 +28,15 @@ const OF_ACCOUNT: [&str; 10] = [
     "sensor.latchkey_{}_last_error",
     "binary_sensor.latchkey_{}_needs_attention",
     "binary_sensor.latchkey_{}_cloud",
+    "sensor.latchkey_{}_advice",
     "button.latchkey_{}_refresh_now",
+    "button.latchkey_{}_request_login_code",
+    "text.latchkey_{}_login_code",
     "event.latchkey_{}_event",
 ];
+
+/// What only the Akuvox account shows.
+const OF_FRONT_DOOR: [&str; 1] = ["button.latchkey_front_door_open_garage"];
 
 /// What only the Aqara account shows.
 const OF_HOME: [&str; 4] = [
@@ -53,10 +59,21 @@ async fn all_entities_are_there_and_right() {
         bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "missing").await;
         bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_needs_attention"), "on").await;
     }
+    for account in ["front_door", "home"] {
+        let advice = format!("sensor.latchkey_{account}_advice");
+        let is_advice = |it: &serde_json::Value| it["state"].as_str().unwrap().contains("login code");
+        bench.ha.until(&advice, "what to do", is_advice).await;
+        let advice = bench.ha.state(&advice).await.unwrap()["state"].clone();
+        let attention = bench.ha.state(&format!("binary_sensor.latchkey_{account}_needs_attention")).await.unwrap();
+        assert_eq!(attention["attributes"]["advice"], advice);
+    }
     bench.hand_in_tokens().await;
     for account in ["front_door", "home"] {
         bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "ok").await;
         bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_needs_attention"), "off").await;
+        bench.ha.until_state(&format!("sensor.latchkey_{account}_advice"), "Nothing to do.").await;
+        // Empty, and not unknown.
+        bench.ha.until_state(&format!("text.latchkey_{account}_login_code"), "").await;
         bench.ha.until_state(&format!("binary_sensor.latchkey_{account}_cloud"), "on").await;
         let event = format!("event.latchkey_{account}_event");
         bench.ha.until(&event, "tokens_updated", |it| it["attributes"]["event_type"] == "tokens_updated").await;
@@ -65,7 +82,8 @@ async fn all_entities_are_there_and_right() {
     bench::tell(&format!("all entities there and right after {:.1} s", took.as_secs_f64()));
 
     let wanted = ["front_door", "home"].into_iter().flat_map(|it| OF_ACCOUNT.map(|id| id.replace("{}", it)));
-    let wanted: BTreeSet<String> = wanted.chain(OF_HOME.into_iter().chain(OF_BRIDGE).map(str::to_owned)).collect();
+    let wanted: BTreeSet<String> =
+        wanted.chain(OF_FRONT_DOOR.into_iter().chain(OF_HOME).chain(OF_BRIDGE).map(str::to_owned)).collect();
     assert_eq!(bench.announced().await, wanted);
 
     for account in ["front_door", "home"] {
@@ -132,6 +150,72 @@ async fn the_scripts_of_the_package_return_the_answers() {
     bench.ha.until_state("binary_sensor.latchkey_bridge_connection", "off").await;
     let nobody = bench.ha.script("latchkey_refresh_tokens", json!({ "entry_id": "home" })).await;
     assert_eq!(nobody["error"]["code"], "offline", "{nobody}");
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_dead_grant_is_brought_back_by_a_code_without_leaving_home_assistant() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    bench.forget_notifications().await;
+    bench.akuvox.revoke(0, What::Grant);
+    bench.ha.act("button.press", json!({ "entity_id": "button.latchkey_front_door_refresh_now" })).await;
+    bench.ha.until_state("binary_sensor.latchkey_front_door_needs_attention", "on").await;
+    let is_advice = |it: &serde_json::Value| it["state"].as_str().unwrap().contains("Request a login code");
+    bench.ha.until("sensor.latchkey_front_door_advice", "what to do", is_advice).await;
+
+    bench.ha.act("button.press", json!({ "entity_id": "button.latchkey_front_door_request_login_code" })).await;
+    bench.akuvox.wait_for(|it| 0 < it.codes_sent).await;
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let field = json!({ "entity_id": "text.latchkey_front_door_login_code", "value": code });
+    bench.ha.act("text.set_value", field).await;
+    bench.ha.until_state("sensor.latchkey_front_door_condition", "ok").await;
+    bench.ha.until_state("binary_sensor.latchkey_front_door_needs_attention", "off").await;
+    bench.ha.until_state("sensor.latchkey_front_door_advice", "Nothing to do.").await;
+    bench.ha.until_state("counter.trial_taken_back", "1").await;
+    bench.ha.until_state("text.latchkey_front_door_login_code", "").await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_is_signed_in_by_the_scripts_of_the_package() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_latchkey();
+    bench.ha.until_state("sensor.latchkey_front_door_condition", "missing").await;
+    let account = json!({ "entry_id": "front_door" });
+    let asked = bench.ha.script("latchkey_request_login_code", account.clone()).await;
+    assert_eq!(asked["status"], "ok", "{asked}");
+    let again = bench.ha.script("latchkey_request_login_code", account).await;
+    assert_eq!(again["error"]["code"], "too_soon", "{again}");
+    let code = bench.akuvox.newest_code(0).unwrap();
+    let login =
+        async |code: &str| bench.ha.script("latchkey_login", json!({ "entry_id": "front_door", "code": code })).await;
+    // Digits alone, the first of them a zero, must arrive as they are.
+    let wrong = login(if code == "012345" { "012346" } else { "012345" }).await;
+    assert_eq!(wrong["error"]["code"], "wrong_code", "{wrong}");
+    let done = login(&code).await;
+    assert_eq!(done["status"], "ok", "{done}");
+    bench.ha.until_state("sensor.latchkey_front_door_condition", "ok").await;
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_code_that_is_typed_is_never_a_state() {
+    let Some(mut bench) = Bench::set_up().await else { return };
+    bench.start_with_tokens().await;
+    let field = "text.latchkey_front_door_login_code";
+    bench.ha.until_state(field, "").await;
+    bench.ha.act("text.set_value", json!({ "entity_id": field, "value": "0912873" })).await;
+    let last = "sensor.latchkey_last_answer";
+    bench.ha.until(last, "login answered", |it| it["attributes"]["command"] == "login").await;
+    bench.ha.until_state(field, "").await;
+    for state in bench.ha.history(field).await {
+        assert!(["", "unavailable", "unknown"].contains(&state["state"].as_str().unwrap()), "{state}");
+    }
+    let states = serde_json::Value::from(bench.ha.states().await).to_string();
+    assert!(!states.contains("0912873"), "the code is in a state or an attribute");
+    // To clear the field is no command.
+    bench.ha.act("text.set_value", json!({ "entity_id": field, "value": "" })).await;
     bench.finish().await;
 }
 

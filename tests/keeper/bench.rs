@@ -11,16 +11,18 @@ use std::{
 
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Code, Credential, EventType, Proposal, ProposedTokens, Secret, Status},
+    account::{AccountId, Code, Credential, EventType, Inventory, Proposal, ProposedTokens, Secret, Status},
     clock::{Clock, Hand},
     config::{self, AccountSettings, Settings},
     demo::clouds::{AkuvoxCloud, AqaraCloud, Options, Places, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
     keeper::{Account, Command, Event, Grounds, Keeper, Notice, Reply, ReplyData, Ticket},
     store::{CHECKPOINT_EVERY, KeySource, SledStore, Store, StoreSettings},
-    vendor::{self, Http, Vendor},
+    vendor::{self, Http, Toll, Vendor},
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast;
+
+use super::doubles::Altered;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -91,10 +93,11 @@ impl Bench {
         };
         let mut text = format!("[store]\npath = {:?}\n[keeper]\ncall_timeout = \"2s\"\n", self.store_path());
         for (number, name) in [FRONT, SIDE].into_iter().enumerate() {
-            let held = self.akuvox.credentials(number);
+            let (gate, held) = (self.akuvox.url(), self.akuvox.credentials(number));
             text += &format!(
-                "[accounts.{name}]\nvendor = \"akuvox\"\ngate = {:?}\ndial_code = {:?}\nphone = {:?}\nuser = {:?}\n",
-                self.akuvox.url(),
+                "[accounts.{name}]\nvendor = \"akuvox\"\ngate = {gate:?}\ndoors = {}\n\
+                 dial_code = {:?}\nphone = {:?}\nuser = {:?}\n",
+                name == FRONT,
                 held.dial_code,
                 held.phone_number,
                 held.login,
@@ -138,7 +141,8 @@ impl Bench {
         self.start_on(self.open().1, names, |_, vendor| vendor)
     }
 
-    /// A keeper on other grounds, or with other vendors.
+    /// A keeper on other grounds, or with other vendors, which have nothing to list unless they are told otherwise: tests
+    /// that count calls need not reckon with listings.
     pub(crate) fn start_on(
         &self,
         grounds: Grounds,
@@ -146,10 +150,12 @@ impl Bench {
         vendor_of: impl Fn(&AccountSettings, Arc<dyn Vendor>) -> Arc<dyn Vendor>,
     ) -> House {
         let settings = self.settings();
+        let nothing = |_: &Secret, _: &dyn Toll| Ok(Inventory::default());
         let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).unwrap();
         let account = |name: &&str| {
             let settings = settings.accounts[&id(name)].clone();
-            let vendor = vendor_of(&settings, vendor::connect(&settings, &http));
+            let vendor =
+                vendor_of(&settings, Arc::new(Altered::new(vendor::connect(&settings, &http)).listing_by(nothing)));
             Account { settings, vendor }
         };
         let keeper = Keeper::start(names.iter().map(account).collect(), grounds).unwrap();
@@ -167,7 +173,7 @@ impl Bench {
         for name in names {
             assert!(house.update(name, self.pair_of(name)).await.is_ok(), "{name}");
         }
-        house.notices = house.keeper.subscribe();
+        house.forget_notices();
         self.hand.advance(DAY);
     }
 
@@ -263,6 +269,21 @@ impl House {
 
     pub(crate) fn submit(&self, name: &str, proposal: Proposal) -> Ticket {
         self.keeper.submit(Command::UpdateTokens { entry_id: id(name), proposal })
+    }
+
+    pub(crate) fn forget_notices(&mut self) {
+        self.notices = self.keeper.subscribe();
+    }
+
+    /// Waits for a notice like this.
+    pub(crate) async fn until_notice(&mut self, is_wanted: impl Fn(&Notice) -> bool) {
+        in_time(async { while !is_wanted(&self.notices.recv().await.unwrap()) {} }).await;
+    }
+
+    /// How many more notices came of an account's doors or scenes until now.
+    pub(crate) fn n_inventory_notices(&mut self, name: &str) -> usize {
+        let notices = std::iter::from_fn(|| self.notices.try_recv().ok());
+        notices.filter(|it| matches!(it, Notice::Inventory(account) if *account == id(name))).count()
     }
 
     /// The next event of an account.

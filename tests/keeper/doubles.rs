@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use latchkey::{
     account::{AccountId, Fingerprint, FreshTokens, Inventory, Record, Secret},
     store::{Commit, Entry, Store, StoreError, codec},
@@ -103,6 +103,8 @@ impl Store for Disk {
 }
 
 type BeforeRefresh = Box<dyn Fn(&Spend<'_>) + Send + Sync>;
+type Lister = Box<dyn Fn(&Secret, &dyn Toll) -> Result<Inventory, VendorError> + Send + Sync>;
+type Opener = Box<dyn Fn(&Secret, &str) -> Result<(), VendorError> + Send + Sync>;
 type Parser = Box<dyn Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync>;
 
 /// A real vendor, in part replaced.
@@ -110,11 +112,14 @@ pub(crate) struct Altered {
     vendor: Arc<dyn Vendor>,
     before_refresh: BeforeRefresh,
     parser: Option<Parser>,
+    lister: Option<Lister>,
+    opener: Option<Opener>,
+    budget: Option<Budget>,
 }
 
 impl Altered {
     pub(crate) fn new(vendor: Arc<dyn Vendor>) -> Self {
-        Self { vendor, before_refresh: Box::new(|_| {}), parser: None }
+        Self { vendor, before_refresh: Box::new(|_| {}), parser: None, lister: None, opener: None, budget: None }
     }
 
     /// Runs this before each refresh is sent; it may panic.
@@ -128,6 +133,26 @@ impl Altered {
         parser: impl Fn(&Answer) -> Result<FreshTokens, VendorError> + Send + Sync + 'static,
     ) -> Self {
         Self { parser: Some(Box::new(parser)), ..self }
+    }
+
+    /// Lists by this instead.
+    pub(crate) fn listing_by(
+        self,
+        lister: impl Fn(&Secret, &dyn Toll) -> Result<Inventory, VendorError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { lister: Some(Box::new(lister)), ..self }
+    }
+
+    /// Opens doors by this instead.
+    pub(crate) fn opening_by(
+        self,
+        opener: impl Fn(&Secret, &str) -> Result<(), VendorError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { opener: Some(Box::new(opener)), ..self }
+    }
+
+    pub(crate) fn with_budget(self, budget: Budget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 }
 
@@ -146,7 +171,7 @@ impl Vendor for Altered {
     }
 
     fn budget(&self) -> Option<Budget> {
-        self.vendor.budget()
+        self.budget.clone().or_else(|| self.vendor.budget())
     }
 
     async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError> {
@@ -174,11 +199,17 @@ impl Vendor for Altered {
     }
 
     async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
-        self.vendor.inventory(access, toll).await
+        match &self.lister {
+            Some(lister) => lister(access, toll),
+            None => self.vendor.inventory(access, toll).await,
+        }
     }
 
     async fn open_door(&self, access: &Secret, door_id: &str) -> Result<(), VendorError> {
-        self.vendor.open_door(access, door_id).await
+        match &self.opener {
+            Some(opener) => opener(access, door_id),
+            None => self.vendor.open_door(access, door_id).await,
+        }
     }
 
     async fn request_code(&self) -> Result<(), VendorError> {
@@ -211,5 +242,9 @@ impl Vendor for Altered {
 
     async fn server_time(&self) -> Option<Timestamp> {
         self.vendor.server_time().await
+    }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.vendor.vendor_ahead_by()
     }
 }

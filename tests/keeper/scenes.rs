@@ -6,7 +6,10 @@ use latchkey::{
     keeper::ReplyData,
 };
 
-use super::bench::{Bench, CABIN, DAY, FRONT, HOME, MINUTE, code, id, in_time};
+use super::{
+    bench::{Bench, CABIN, DAY, FRONT, HOME, MINUTE, code, id, in_time},
+    premises::{Premises, scenes as listed},
+};
 
 const SCENE: &str = "tv_pin_entry";
 
@@ -81,6 +84,33 @@ async fn a_scene_that_does_not_exist_is_told_before_or_by_the_vendor_and_akuvox_
     assert_eq!(code(&house.scene(FRONT, SCENE).await), Some(Code::NotSupported));
     assert_eq!(bench.aqara.counters().calls, before);
     assert_eq!(code(&house.scene(HOME, "AL.1").await), Some(Code::TargetRefused));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_scene_runs_by_the_name_that_the_vendor_listed_whether_or_not_the_user_named_it() {
+    let bench = Bench::new().await;
+    let premises = Premises::new(&bench, listed(0));
+    let house = premises.settled(&bench, &[HOME]).await;
+    for scene in scenes(0) {
+        house.scene(HOME, scene.name).await.unwrap();
+        assert_eq!(bench.aqara.counters().scene_runs[&scene.id], 1, "{}", scene.name);
+    }
+    assert_eq!(premises.n_listings(), 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_scene_that_is_not_known_is_looked_for_once_and_one_that_is_known_is_not() {
+    let bench = Bench::new().await;
+    let premises = Premises::new(&bench, listed(0));
+    let house = premises.unlisted(&bench, HOME).await;
+    house.scene(HOME, SCENE).await.unwrap();
+    house.scene(HOME, &scenes(0)[2].id).await.unwrap();
+    assert_eq!(premises.n_listings(), 1);
+    house.scene(HOME, scenes(0)[2].name).await.unwrap();
+    assert_eq!(code(&house.scene(HOME, "no_such_scene").await), Some(Code::UnknownScene));
+    assert_eq!((premises.n_listings(), runs(&bench)), (2, 3));
     house.stop().await;
 }
 

@@ -91,7 +91,7 @@ async fn the_door_log_is_not_to_be_read_too_often() {
     assert_eq!(read().await.1["code"], 0);
     let too_often = json!({ "error_msg": "Requesting too frequently" });
     assert_eq!(read().await, (StatusCode::TOO_MANY_REQUESTS, too_often.clone()));
-    cloud.turn_knobs(|it| it.door_log_throttled_status = 200);
+    cloud.turn_knobs(|it| it.throttled_status = 200);
     assert_eq!(read().await, (StatusCode::OK, too_often));
     assert_eq!(cloud.counters().throttled, 2);
     cloud.advance(Duration::from_secs(15));

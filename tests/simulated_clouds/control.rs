@@ -135,6 +135,11 @@ async fn log_counters_and_state_tell_what_happened_and_the_log_shows_no_token() 
         entries[1]["secrets"].as_array().unwrap().contains(&json!(["refresh_token", short_hash(&first.refresh_token)]))
     );
     let second = cloud.credentials(0);
+    let issued = json!({
+        "access_token": short_hash(&second.token),
+        "refresh_token": short_hash(&second.refresh_token),
+    });
+    assert_eq!((&entries[0]["issued"], &entries[1]["issued"]), (&issued, &Value::Null));
     for secret in [&first.token, &first.refresh_token, &second.token, &second.refresh_token] {
         assert!(!log.to_string().contains(secret.as_str()));
     }

@@ -45,7 +45,11 @@ async fn a_reset_before_spends_nothing() {
 
 #[tokio::test]
 async fn server_errors_and_pages_come_before_the_rotation_or_after_it() {
-    for (kind, status) in [(FaultKind::Http500, StatusCode::INTERNAL_SERVER_ERROR), (FaultKind::Html, StatusCode::OK)] {
+    for (kind, status) in [
+        (FaultKind::Http500, StatusCode::INTERNAL_SERVER_ERROR),
+        (FaultKind::Http502, StatusCode::BAD_GATEWAY),
+        (FaultKind::Html, StatusCode::OK),
+    ] {
         for after in [false, true] {
             let fault = Fault { after, ..Fault::new(kind) };
             let cloud = cloud_with(fault).await;
@@ -185,4 +189,20 @@ async fn a_reply_is_lost_only_if_the_refresh_went_through() {
         AqaraRequest::new(&cloud, None, "config.auth.refreshToken", json!({ "refreshToken": seeded.refresh_token }));
     assert!(request.build(&cloud).send().await.is_err());
     assert_eq!(cloud.account(0).generation, 2);
+}
+
+#[tokio::test]
+async fn an_answer_may_lack_the_access_token_that_was_issued() {
+    let cloud = cloud_with(Fault::new(FaultKind::MissingAccessToken)).await;
+    let seeded = cloud.credentials(0);
+    let (_, answer) = send(akuvox_refresh_with(&cloud, &seeded)).await;
+    assert_eq!((&answer["datas"]["token"], &answer["err_code"]), (&Value::Null, &json!("0")));
+    assert_eq!(answer["datas"]["refresh_token"], cloud.credentials(0).refresh_token);
+    assert!(!akuvox_takes(&cloud, &seeded.token).await);
+
+    let cloud = AqaraCloud::start_default().await.unwrap();
+    cloud.inject(Fault::new(FaultKind::MissingAccessToken));
+    let answer = aqara_refresh(&cloud, &cloud.credentials(0).refresh_token).await;
+    assert_eq!((&answer["result"]["accessToken"], &answer["code"]), (&Value::Null, &json!(0)));
+    assert_eq!(answer["result"]["refreshToken"], cloud.credentials(0).refresh_token);
 }

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod akuvox;
+mod akuvox_house;
 mod akuvox_logins;
 mod akuvox_web;
 mod aqara_accounts;
+mod aqara_apps;
 mod aqara_cloud;
 mod control;
 mod faults;

@@ -154,12 +154,16 @@ impl Bench {
         json!({ "refresh_token": self.aqara.credentials(0).refresh_token }).to_string()
     }
 
-    /// Both accounts get their first tokens.
+    /// Both accounts get their first tokens, and what they can act on is listed.
     pub async fn sign_in(&self, client: &Client) {
         for (account, tokens) in [("front_door", self.front_door_tokens()), ("home", self.home_tokens())] {
             let topic = format!("{}/{account}/update_tokens", client.base);
             let reply = client.request(&topic, tokens.as_bytes()).await;
             assert_eq!(reply["data"]["outcome"], "proved", "{reply}");
+        }
+        // Else it is listed in the background, at a time of its own.
+        for (command, payload) in [("front_door/open_door", "nowhere"), ("home/list_scenes", "{}")] {
+            client.request(&format!("{}/{command}", client.base), payload.as_bytes()).await;
         }
     }
 
@@ -412,6 +416,9 @@ pub fn text(message: &Inbound) -> String {
 pub fn response_topic(topic: &str) -> String {
     if let Some((account, _)) = topic.split_once("/scene/") {
         return format!("{account}/response/trigger_scene");
+    }
+    if let Some((account, _)) = topic.split_once("/door/") {
+        return format!("{account}/response/open_door");
     }
     if topic.contains("/bridge/request/") {
         return topic.replacen("/request/", "/response/", 1);

@@ -14,7 +14,7 @@ use super::{
     counters::Counters,
     engine::{Core, Engine},
     fault::{Fault, Faults},
-    grants::GrantBook,
+    grants::{GrantBook, Pair},
     journal::{Journal, LogEntry},
     listener::{Connection, CuttableListener},
     messages::{Message, Messages},
@@ -80,9 +80,9 @@ impl<S: Simulation> Cloud<S> {
         };
         let engine = Arc::new(Engine::new(core, clock, hand, addresses));
         engine.change(|core| {
-            let (now, rules) = (engine.now(core), S::rules(&core.knobs));
+            let (now, rules, life) = (engine.now(core), S::rules(&core.knobs), S::console_life(&core.knobs));
             for account in 0..n_accounts {
-                core.grants.log_in(account, None, now, &rules);
+                core.grants.log_in(account, life, now, &rules);
             }
         });
 
@@ -130,10 +130,10 @@ impl<S: Simulation> Cloud<S> {
     /// There is no such account; so with the other methods that take one.
     pub fn credentials(&self, account: usize) -> S::Credentials {
         let core = self.engine.core();
-        core.simulation.credentials(account, core.grants.newest(account).0)
+        core.simulation.credentials(&core.knobs, account, core.grants.newest(account).0)
     }
 
-    /// Signs the account in anew, as its user would in the vendor's app: the old pair is dead.
+    /// Signs the account in anew, as its user would in the vendor's app or console: the old pair is dead.
     pub fn sign_in(&self, account: usize) -> S::Credentials {
         self.engine.sign_in(account)
     }
@@ -187,6 +187,13 @@ impl<S: Simulation> Cloud<S> {
         self.engine.account(account)
     }
 
+    /// The pairs of an account that a refresh would take at this moment, whoever holds them.
+    pub fn honoured(&self, account: usize) -> Vec<Pair> {
+        let core = self.engine.core();
+        let (now, rules) = (self.engine.now(&core), S::rules(&core.knobs));
+        core.grants.honoured(account, now, &rules).into_iter().cloned().collect()
+    }
+
     /// The newest 1,000 codes that were sent to residents, oldest first.
     pub fn messages(&self) -> Vec<Message> {
         self.engine.core().messages.read()
@@ -227,9 +234,9 @@ impl<S: Simulation> Engine<S> {
         self.change(|core| {
             let now = self.now(core);
             let rules = S::rules(&core.knobs);
-            let pair = core.grants.log_in(account, None, now, &rules);
+            let pair = core.grants.log_in(account, S::console_life(&core.knobs), now, &rules);
             core.counters.logins += 1;
-            core.simulation.credentials(account, &pair)
+            core.simulation.credentials(&core.knobs, account, &pair)
         })
     }
 

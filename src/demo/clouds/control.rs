@@ -184,8 +184,8 @@ async fn counters<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<V
 }
 
 async fn state<S: Simulation>(State(engine): State<Arc<Engine<S>>>) -> Json<Value> {
-    let n_accounts = engine.core().grants.n_accounts();
-    let accounts: Vec<_> = (0..n_accounts).map(|account| engine.account(account)).collect();
+    let accounts: Vec<_> = engine.core().grants.accounts().collect();
+    let accounts: Vec<_> = accounts.into_iter().map(|account| engine.account(account)).collect();
     let now = engine.clock.now().to_string();
     Json(json!({ "now": now, "accounts": accounts, "faults": engine.core().faults.waiting() }))
 }
@@ -198,11 +198,11 @@ fn listeners<S: Simulation>(engine: &Engine<S>) -> Value {
 }
 
 fn check_account<S: Simulation>(engine: &Engine<S>, account: usize) -> Result<(), BadRequest> {
-    let n_accounts = engine.core().grants.n_accounts();
-    if account < n_accounts {
+    let known: Vec<_> = engine.core().grants.accounts().collect();
+    if known.contains(&account) {
         return Ok(());
     }
-    Err(BadRequest(format!("there is no account {account}; they count from 0 to {}", n_accounts - 1)))
+    Err(BadRequest(format!("there is no account {account}; there are {known:?}")))
 }
 
 /// No body counts as an empty object.

@@ -23,13 +23,16 @@ use super::{
     counters::Counters,
     fault::{self, Fault, FaultKind, Faults, Moment},
     grants::GrantBook,
-    journal::{Journal, LogEntry, short_hash},
+    journal::{IssuedPair, Journal, LogEntry, short_hash},
     listener::Connection,
     messages::Messages,
     places::Addresses,
     simulation::{Answer, Call, Desk, Reply, Request, Simulation},
 };
 use crate::clock::{Clock, Hand};
+
+/// What no vendor's parser should take for an answer.
+const PAGE: &str = "<!doctype html><title>Please wait</title><h1>Back in a moment</h1>";
 
 /// A cloud without its listeners.
 pub(super) struct Engine<S: Simulation> {
@@ -235,6 +238,9 @@ impl<S: Simulation> Engine<S> {
             outcome: outcome.to_owned(),
             headers: request.headers.keys().map(|it| it.to_string()).collect(),
             secrets: answer.map(|it| it.secrets.iter().map(hash).collect()).unwrap_or_default(),
+            issued: answer
+                .and_then(|it| it.issued.as_ref())
+                .map(|it| IssuedPair::of(&it.access_token, &it.refresh_token)),
             action: answer.and_then(|it| it.action.clone()),
         });
     }
@@ -246,11 +252,8 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         (FaultKind::Http500, _) => {
             Ending::Page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "Internal Server Error")
         }
-        (FaultKind::Html, _) => Ending::Page(
-            StatusCode::OK,
-            "text/html",
-            "<!doctype html><title>Please wait</title><h1>Back in a moment</h1>",
-        ),
+        (FaultKind::Http502, _) => Ending::Page(StatusCode::BAD_GATEWAY, "text/html", PAGE),
+        (FaultKind::Html, _) => Ending::Page(StatusCode::OK, "text/html", PAGE),
         (FaultKind::Hang, _) => Ending::Never,
         (FaultKind::Throttled429, _) => Ending::Reply(Reply { retry_after: fault.retry_after, ..S::throttled() }),
         (FaultKind::Throttled200, _) => Ending::Reply(Reply { status: 200, ..S::throttled() }),
@@ -262,6 +265,7 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         }
         (FaultKind::CutBody, Some(reply)) => Ending::CutInBody(reply),
         (FaultKind::WrongTypes, Some(reply)) => Ending::Reply(fault::with_wrong_types(reply)),
+        (FaultKind::MissingAccessToken, Some(reply)) => Ending::Reply(fault::without_access_token(reply)),
         (FaultKind::Slow | FaultKind::MissingRefreshToken, Some(reply)) => Ending::Reply(reply),
     }
 }

@@ -42,6 +42,9 @@ pub enum FaultKind {
     /// HTTP 500 with a short text.
     #[serde(rename = "http_500")]
     Http500,
+    /// HTTP 502 with a page for browsers, as a proxy answers when what is behind it does not.
+    #[serde(rename = "http_502")]
+    Http502,
     /// HTTP 200 with a page for browsers.
     Html,
     /// The first half of the JSON, as a complete HTTP answer. Only for calls that succeed.
@@ -64,6 +67,8 @@ pub enum FaultKind {
     VendorBusy,
     /// A refresh that brings a new access token only; the refresh token stays in force.
     MissingRefreshToken,
+    /// The answer without the access token that was issued. Only for calls that succeed.
+    MissingAccessToken,
 }
 
 /// Which calls a fault befalls.
@@ -105,9 +110,11 @@ impl Fault {
             FaultKind::ReplyLostAfterRotation
             | FaultKind::TruncatedJson
             | FaultKind::CutBody
-            | FaultKind::WrongTypes => Moment::After,
+            | FaultKind::WrongTypes
+            | FaultKind::MissingAccessToken => Moment::After,
             FaultKind::ResetBefore | FaultKind::MissingRefreshToken => Moment::Before,
             FaultKind::Http500
+            | FaultKind::Http502
             | FaultKind::Html
             | FaultKind::Slow
             | FaultKind::Hang
@@ -170,12 +177,26 @@ impl Faults {
 
 /// The same answer with types that nobody documented: a parser that insists on them fails, yet nothing is lost.
 pub(super) fn with_wrong_types(reply: Reply) -> Reply {
-    let Reply { status, retry_after, body } = reply;
-    let body = serde_json::from_str::<Value>(&body).map_or(body, |mut it| {
-        distort(&mut it);
+    rewritten(reply, distort)
+}
+
+/// The same answer without its access token.
+pub(super) fn without_access_token(reply: Reply) -> Reply {
+    rewritten(reply, drop_access_token)
+}
+
+fn rewritten(reply: Reply, rewrite: fn(&mut Value)) -> Reply {
+    let body = serde_json::from_str::<Value>(&reply.body).map(|mut it| {
+        rewrite(&mut it);
         it.to_string()
     });
-    Reply { status, retry_after, body }
+    Reply { body: body.unwrap_or(reply.body), ..reply }
+}
+
+fn drop_access_token(value: &mut Value) {
+    let Value::Object(fields) = value else { return };
+    fields.retain(|key, _| !matches!(key.as_str(), "token" | "accessToken" | "access_token"));
+    fields.values_mut().for_each(drop_access_token);
 }
 
 fn distort(value: &mut Value) {

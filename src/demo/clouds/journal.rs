@@ -28,10 +28,25 @@ pub struct LogEntry {
     pub outcome: String,
     /// The header names that arrived.
     pub headers: Vec<String>,
-    /// Secrets by role, each as [`short_hash`].
+    /// Secrets that the call bore, by role, each as [`short_hash`].
     pub secrets: Vec<(&'static str, String)>,
+    /// The pair that the cloud handed out whole, whether or not the answer arrived.
+    pub issued: Option<IssuedPair>,
     /// What a call that acts on the house asked for, word for word.
     pub action: Option<String>,
+}
+
+/// Both tokens of a pair, each as [`short_hash`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct IssuedPair {
+    pub access_token: String,
+    pub refresh_token: String,
+}
+
+impl IssuedPair {
+    pub fn of(access_token: &str, refresh_token: &str) -> Self {
+        Self { access_token: short_hash(access_token), refresh_token: short_hash(refresh_token) }
+    }
 }
 
 /// The newest 10,000 entries.

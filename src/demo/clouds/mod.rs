@@ -34,7 +34,7 @@ pub mod grants;
 pub use cloud::{Cloud, Options, What};
 pub use counters::Counters;
 pub use fault::{Fault, FaultKind, Scope};
-pub use journal::{LogEntry, short_hash};
+pub use journal::{IssuedPair, LogEntry, short_hash};
 pub use messages::{Message, Messages};
 pub use phone::PhoneAct;
 pub use places::{Entrance, Places};

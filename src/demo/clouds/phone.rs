@@ -45,7 +45,7 @@ impl<S: Simulation> Engine<S> {
                 }
             };
             core.counters.phone_acts += 1;
-            Ok(core.simulation.credentials(account, &pair))
+            Ok(core.simulation.credentials(&core.knobs, account, &pair))
         })
     }
 }

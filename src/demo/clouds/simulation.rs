@@ -38,6 +38,11 @@ pub trait Simulation: Send + Sized + 'static {
     /// How far the vendor's clock is ahead of the right time.
     fn clock_error(knobs: &Self::Knobs) -> SignedDuration;
 
+    /// How long the access tokens live that were handed out by hand: at the start and by `/_sim/seed`. None: as any.
+    fn console_life(_knobs: &Self::Knobs) -> Option<Duration> {
+        None
+    }
+
     /// What kind of call this is, before it is carried out.
     fn classify(request: &Request) -> Call;
 
@@ -50,7 +55,7 @@ pub trait Simulation: Send + Sized + 'static {
     /// The vendor's own 'too many requests', as HTTP 429.
     fn throttled() -> Reply;
 
-    fn credentials(&self, account: usize, pair: &Pair) -> Self::Credentials;
+    fn credentials(&self, knobs: &Self::Knobs, account: usize, pair: &Pair) -> Self::Credentials;
 
     /// What else the control API shows of an account: codes sent, doors, scenes.
     fn extras(&self, account: usize) -> serde_json::Value;
@@ -107,6 +112,8 @@ pub struct Answer {
     pub account: Option<usize>,
     /// Secrets that the call bore, by role. The log hashes them.
     pub secrets: Vec<(&'static str, String)>,
+    /// The pair that it hands out whole. The log hashes it.
+    pub issued: Option<Pair>,
     pub action: Option<String>,
     /// Whether it never reaches the client.
     pub is_withheld: bool,
@@ -177,12 +184,26 @@ impl Answer {
 
     pub fn refusal(reply: Reply, outcome: impl Into<String>) -> Self {
         let outcome = outcome.into();
-        Self { reply, outcome, is_success: false, account: None, secrets: Vec::new(), action: None, is_withheld: false }
+        Self {
+            reply,
+            outcome,
+            is_success: false,
+            account: None,
+            secrets: Vec::new(),
+            issued: None,
+            action: None,
+            is_withheld: false,
+        }
     }
 
     /// Notes a secret that the call bore.
     pub fn bearing(mut self, role: &'static str, secret: Option<&str>) -> Self {
         self.secrets.extend(secret.map(|it| (role, it.to_owned())));
         self
+    }
+
+    /// Notes the pair that it hands out whole.
+    pub fn issuing(self, pair: &Pair) -> Self {
+        Self { issued: Some(pair.clone()), ..self }
     }
 }

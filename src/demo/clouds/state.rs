@@ -1,5 +1,7 @@
 //! How an account stands at the vendor, as the control API shows it.
 
+use std::ops::Deref;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -9,12 +11,23 @@ use super::{
     simulation::Simulation,
 };
 
-/// How an account stands: its owner's session, and beside it a family member's where one signed in.
+/// How an account stands: it reads as its owner's session, and has a family member's beside it where one signed in.
 #[derive(Clone, Debug, Serialize)]
 pub struct AccountState {
     pub account: usize,
     /// The region that it lives in.
     pub region: usize,
+    #[serde(flatten)]
+    pub owner: SessionState,
+    /// None unless a family member signed in.
+    pub family: Option<SessionState>,
+    /// Codes that were sent, doors, scenes.
+    pub extras: Value,
+}
+
+/// One session: the newest pair of a login.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionState {
     /// 1 after a login, one more for each refresh since.
     pub generation: u64,
     pub access_token: String,
@@ -26,53 +39,40 @@ pub struct AccountState {
     pub refresh_expires_at: Option<String>,
     /// Whether the grant was revoked.
     pub revoked: bool,
-    /// None unless a family member signed in.
-    pub family: Option<SessionState>,
-    /// Codes that were sent, doors, scenes.
-    pub extras: Value,
 }
 
-/// One session; see [`AccountState`].
-#[derive(Clone, Debug, Serialize)]
-pub struct SessionState {
-    pub generation: u64,
-    pub access_token: String,
-    pub refresh_token: String,
-    pub issued_at: String,
-    pub access_expires_at: String,
-    pub refresh_expires_at: Option<String>,
-    pub revoked: bool,
+impl Deref for AccountState {
+    type Target = SessionState;
+
+    fn deref(&self) -> &SessionState {
+        &self.owner
+    }
 }
 
 impl<S: Simulation> Engine<S> {
     pub(super) fn account(&self, account: usize) -> AccountState {
         let core = self.core();
         let (pair, is_revoked) = core.grants.newest(account);
-        let owner = session(pair, is_revoked);
         AccountState {
             account,
             region: account % self.addresses.n_regions(),
-            generation: owner.generation,
-            access_token: owner.access_token,
-            refresh_token: owner.refresh_token,
-            issued_at: owner.issued_at,
-            access_expires_at: owner.access_expires_at,
-            refresh_expires_at: owner.refresh_expires_at,
-            revoked: owner.revoked,
-            family: core.grants.newest_of(account, Seat::Family).map(|it| session(it.0, it.1)),
+            owner: SessionState::new(pair, is_revoked),
+            family: core.grants.newest_of(account, Seat::Family).map(|it| SessionState::new(it.0, it.1)),
             extras: core.simulation.extras(account),
         }
     }
 }
 
-fn session(pair: &Pair, is_revoked: bool) -> SessionState {
-    SessionState {
-        generation: pair.generation,
-        access_token: pair.access_token.clone(),
-        refresh_token: pair.refresh_token.clone(),
-        issued_at: pair.issued_at.to_string(),
-        access_expires_at: pair.access_expires_at.to_string(),
-        refresh_expires_at: pair.refresh_expires_at.map(|it| it.to_string()),
-        revoked: is_revoked,
+impl SessionState {
+    fn new(pair: &Pair, is_revoked: bool) -> Self {
+        Self {
+            generation: pair.generation,
+            access_token: pair.access_token.clone(),
+            refresh_token: pair.refresh_token.clone(),
+            issued_at: pair.issued_at.to_string(),
+            access_expires_at: pair.access_expires_at.to_string(),
+            refresh_expires_at: pair.refresh_expires_at.map(|it| it.to_string()),
+            revoked: is_revoked,
+        }
     }
 }

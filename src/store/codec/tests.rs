@@ -1,3 +1,5 @@
+//! What is written is read back, whatever it is.
+
 use std::collections::VecDeque;
 
 use proptest::{collection::vec, option, prelude::*};

@@ -83,7 +83,7 @@ impl Device {
         let door = |(number, relay): (usize, &Relay)| {
             let own = shown(&relay.door_name.0);
             let name = if own.is_empty() { shown(&format!("{} {}", shown(&self.location.0), number + 1)) } else { own };
-            Target::discovered(format!("{}/{}", self.mac.0, relay.relay_id.0), name)
+            Target::discovered(format!("{}/{}", self.mac.0, relay.relay_id.0), &name)
         };
         relays.map(door).collect()
     }

@@ -10,7 +10,7 @@ mod veil;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderValue},
@@ -153,7 +153,7 @@ impl Vendor for Akuvox {
             refresh_needs_access: true,
             persist_access: true,
             has_scenes: false,
-            has_doors: true,
+            has_doors: self.settings.doors,
         }
     }
 
@@ -278,6 +278,10 @@ impl Vendor for Akuvox {
 
     async fn server_time(&self) -> Option<Timestamp> {
         self.http.server_time(&format!("{}/rest_server", self.settings.gate)).await
+    }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.http.vendor_ahead_by()
     }
 }
 

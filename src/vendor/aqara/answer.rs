@@ -1,7 +1,10 @@
-//! What Aqara answers, and what its codes mean (protocol/aqara.md §4, §5.3 and §7).
+//! What Aqara answers: the envelope, and tokens in it (protocol/aqara.md §4 and §5.1 to §5.3).
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::intent::Intent;
 use crate::{
     account::{Class, Code, Extras, FreshTokens, Secret},
     vendor::{
@@ -10,100 +13,62 @@ use crate::{
     },
 };
 
-/// Reads the answer to `config.auth.refreshToken`.
-pub(super) fn refresh(answer: &Answer) -> Result<FreshTokens, VendorError> {
-    let result = result(answer).map_err(|failure| failure.of_refresh(answer))?;
-    let unreadable = || VendorError::new(Class::Protocol, Code::UnreadableAnswer);
+/// Reads the tokens that a refresh or a login gave.
+pub(super) fn tokens(answer: &Answer, intent: Intent) -> Result<FreshTokens, VendorError> {
+    let result = result(answer, intent)?;
     let access = TokenField::read(&result, "accessToken");
     let refresh = TokenField::read(&result, "refreshToken");
     match (&access, &refresh) {
         (TokenField::Unreadable, _) | (_, TokenField::Unreadable) | (TokenField::Absent, TokenField::Absent) => {
-            Err(unreadable())
+            Err(VendorError::new(Class::Protocol, Code::UnreadableAnswer))
         }
         _ => Ok(FreshTokens {
             access: access.token(),
             refresh: refresh.token(),
             access_lifetime: lifetime(result.get("expiresIn")),
             refresh_outlives_access: None,
-            extras: Extras {
-                auth_token: None,
-                open_id: result.get("openId").and_then(Value::as_str).map(str::to_owned),
-            },
+            extras: Extras { auth_token: None, open_id: result.get("openId").and_then(text).map(Cow::into_owned) },
         }),
     }
 }
 
-/// Reads the answer to a call that gives nothing back.
-pub(super) fn done(answer: &Answer) -> Result<(), VendorError> {
-    result(answer).map(drop).map_err(|failure| failure.of_call(answer))
+/// What an intent gave: anything, also nothing. What is refused is judged by the intent.
+pub(super) fn result(answer: &Answer, intent: Intent) -> Result<Value, VendorError> {
+    let envelope = envelope(answer);
+    match envelope.as_ref().and_then(|it| integer(it.get("code")?)) {
+        Some(0) => Ok(envelope.and_then(|mut it| Some(it.get_mut("result")?.take())).unwrap_or_default()),
+        Some(code) => Err(intent.refused(code, answer)),
+        // Not the vendor's own answer. A query that it does not answer did nothing.
+        None if intent.is_query() => Err(VendorError::new(Class::Transient, Code::VendorBusy)),
+        None => Err(VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)),
+    }
+}
+
+/// The code of the envelope, where there is one.
+pub(super) fn code(answer: &Answer) -> Option<i64> {
+    integer(envelope(answer)?.get("code")?)
+}
+
+/// A text, or a number where a text is meant.
+pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    }
 }
 
 /// The answer less the value of every key that reads `accesstoken`, ignoring case and `_`, at any depth.
 ///
 /// None where the answer is no JSON: then it cannot be told what in it is an access token.
 pub(super) fn without_access_token(answer: &Answer) -> Option<Secret> {
-    let mut value: Value = serde_json::from_str(answer.body.expose()).ok()?;
+    let mut value = envelope(answer)?;
     drop_access_tokens(&mut value);
     Some(Secret::new(value.to_string()))
 }
 
-/// A failed answer, before it is judged by what was asked.
-enum Failure {
-    NoEnvelope,
-    Coded(i64),
-}
-
-fn result(answer: &Answer) -> Result<Value, Failure> {
-    let envelope: Value = serde_json::from_str(answer.body.expose()).map_err(|_| Failure::NoEnvelope)?;
-    match envelope.get("code").and_then(integer) {
-        Some(0) => Ok(envelope.get("result").cloned().unwrap_or(Value::Null)),
-        Some(code) => Err(Failure::Coded(code)),
-        None => Err(Failure::NoEnvelope),
-    }
-}
-
-impl Failure {
-    fn of_refresh(self, answer: &Answer) -> VendorError {
-        let Self::Coded(code) = self else {
-            return VendorError::new(Class::Ambiguous, Code::UnreadableAnswer);
-        };
-        let (class, word) = match code {
-            2006 | 2009 | 2010 => (Class::GrantDead { expired: false }, Code::RefreshRefused),
-            2007 => (Class::GrantDead { expired: true }, Code::RefreshTokenExpired),
-            // The vendor's own trouble may come after it rotated.
-            100 | 104 | 500 | 501 => (Class::Ambiguous, Code::VendorBusy),
-            // What these mean for a refresh is not documented: only a lasting refusal counts.
-            108 | 109 | 804 | 2004 | 2005 => (Class::Refused, Code::RefreshRefused),
-            _ => general(code, answer).unwrap_or((Class::Refused, Code::RefreshRefused)),
-        };
-        VendorError::new(class, word).with_vendor_code(&code.to_string())
-    }
-
-    fn of_call(self, answer: &Answer) -> VendorError {
-        let Self::Coded(code) = self else {
-            return VendorError::new(Class::Ambiguous, Code::UnreadableAnswer);
-        };
-        let (class, word) = match code {
-            108 | 109 | 804 | 2004 | 2005 => (Class::AccessRejected, Code::AccessRejected),
-            104 => (Class::Transient, Code::VendorBusy),
-            100 | 500 | 501 => (Class::Ambiguous, Code::VendorBusy),
-            _ => general(code, answer).unwrap_or((Class::Target, Code::TargetRefused)),
-        };
-        VendorError::new(class, word).with_vendor_code(&code.to_string())
-    }
-}
-
-/// What a code means whatever was asked; none for those that concern the target of a call.
-fn general(code: i64, answer: &Answer) -> Option<(Class, Code)> {
-    match code {
-        106 | 107 | 301 | 305 | 2002 | 2008 | 2013 | 2022 | 9998 | 9999 => {
-            Some((Class::ConfigFault, Code::ConfigFault))
-        }
-        101 | 102 | 103 | 105 => Some((Class::ClockSkew { vendor_ahead_by: answer.vendor_ahead_by }, Code::ClockSkew)),
-        429 | 817 => Some((Class::Throttled { retry_after: answer.retry_after }, Code::Throttled)),
-        1300 => Some((Class::Transient, Code::VendorBusy)),
-        _ => None,
-    }
+fn envelope(answer: &Answer) -> Option<Value> {
+    serde_json::from_str(answer.body.expose()).ok()
 }
 
 fn drop_access_tokens(value: &mut Value) {
@@ -134,44 +99,99 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_is_read_from_a_string_and_from_a_number() {
-        for expires_in in [r#""86400""#, "86400"] {
+    fn a_lifetime_is_read_from_a_string_and_from_a_number_and_an_odd_one_is_unknown() {
+        for (expires_in, seconds) in [
+            (r#""86400""#, Some(86_400)),
+            ("86400", Some(86_400)),
+            ("86400.0", Some(86_400)),
+            (r#""0""#, None),
+            ("-1", None),
+            (r#""soon""#, None),
+            (r#"{"seconds":"86400"}"#, None),
+            ("null", None),
+        ] {
             let body = format!(
                 r#"{{"code":0,"message":"Success","result":{{"expiresIn":{expires_in},"openId":"o","accessToken":"A2","refreshToken":"R2"}}}}"#
             );
-            let fresh = refresh(&answer(&body)).unwrap();
-            assert_eq!(fresh.access_lifetime, Some(Duration::from_secs(86_400)));
-            assert_eq!(fresh.refresh, Some(Secret::new("R2")));
+            for intent in [Intent::Refresh, Intent::Login] {
+                let fresh = tokens(&answer(&body), intent).unwrap();
+                assert_eq!(fresh.access_lifetime, seconds.map(Duration::from_secs), "{expires_in}");
+                assert_eq!(fresh.refresh, Some(Secret::new("R2")));
+                assert_eq!(fresh.extras.open_id.as_deref(), Some("o"));
+            }
         }
     }
 
     #[test]
-    fn codes_are_classed_by_number_and_intent() {
-        let of_refresh =
-            |code: i64| refresh(&answer(&format!(r#"{{"code":{code},"message":"token expired"}}"#))).unwrap_err().class;
-        let of_call =
-            |code: i64| done(&answer(&format!(r#"{{"code":"{code}","message":"token expired"}}"#))).unwrap_err().class;
-        for code in [106, 107, 2002] {
-            assert_eq!(of_refresh(code), Class::ConfigFault);
-            assert_eq!(of_call(code), Class::ConfigFault);
+    fn a_message_that_speaks_of_tokens_is_not_listened_to_in_any_language() {
+        let texts =
+            ["token expired", "refresh token expired", "令牌已过期", "访问令牌无效", "Parameter AccessToken illegal"];
+        for said in texts {
+            for (code, class) in [
+                ("106", Class::ConfigFault),
+                (r#""107""#, Class::ConfigFault),
+                ("1202", Class::Target),
+                ("403", Class::Target),
+                ("602", Class::Target),
+                ("31337", Class::Target),
+                ("500", Class::Ambiguous),
+                ("2006", Class::Target),
+            ] {
+                for detail in ["messageDetail", "msgDetails"] {
+                    let body = format!(r#"{{"code":{code},"message":"{said}","{detail}":"{said}"}}"#);
+                    let failure = result(&answer(&body), Intent::RunScene).unwrap_err();
+                    assert_eq!(failure.class, class, "{body}");
+                }
+            }
+            let friendly = format!(r#"{{"code":0,"message":"{said}","messageDetail":"{said}","result":""}}"#);
+            assert!(result(&answer(&friendly), Intent::RunScene).is_ok());
+            let scene = format!(r#"{{"code":1202,"message":"{said}"}}"#);
+            assert_eq!(result(&answer(&scene), Intent::Refresh).unwrap_err().class, Class::Target);
         }
-        assert_eq!(of_refresh(2006), Class::GrantDead { expired: false });
-        assert_eq!(of_refresh(2007), Class::GrantDead { expired: true });
-        for code in [108, 109, 804, 2004, 2005] {
-            assert_eq!(of_call(code), Class::AccessRejected);
-            assert_eq!(of_refresh(code), Class::Refused);
+        let misleading = r#"{"code":2007,"message":"Success","messageDetail":"all is well"}"#;
+        let failure = result(&answer(misleading), Intent::Refresh).unwrap_err();
+        assert_eq!(failure.class, Class::GrantDead { expired: true });
+    }
+
+    #[test]
+    fn what_the_vendor_writes_is_in_no_error() {
+        for detail in ["messageDetail", "msgDetails"] {
+            for code in ["108", "106", "2006", "31337", r#""108-canary""#, r#"["canary"]"#] {
+                let body = format!(r#"{{"code":{code},"message":"canary","requestId":"canary","{detail}":"canary"}}"#);
+                for intent in [Intent::RunScene, Intent::Refresh, Intent::Login, Intent::ListScenes] {
+                    let failure = result(&answer(&body), intent).unwrap_err();
+                    assert!(!format!("{failure}{failure:?}").contains("canary"), "{failure:?}");
+                }
+            }
         }
-        for code in [100, 104, 500, 501] {
-            assert_eq!(of_refresh(code), Class::Ambiguous);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_vendors_hides_an_outcome_except_of_a_query() {
+        for body in ["", "{", "null", "[]", "7", r#""ok""#, r#"{"message":"Success"}"#, r#"{"code":null,"result":{}}"#]
+        {
+            for intent in [Intent::RunScene, Intent::Refresh, Intent::Login, Intent::RequestCode] {
+                let failure = result(&answer(body), intent).unwrap_err();
+                assert_eq!((failure.class, failure.code), (Class::Ambiguous, Code::UnreadableAnswer), "{body}");
+            }
+            assert_eq!(result(&answer(body), Intent::ListScenes).unwrap_err().class, Class::Transient, "{body}");
         }
-        assert_eq!(of_call(104), Class::Transient);
-        assert_eq!(of_call(500), Class::Ambiguous);
-        assert_eq!(of_call(403), Class::Target);
-        assert_eq!(of_call(1202), Class::Target);
-        assert_eq!(of_call(31_337), Class::Target);
-        assert_eq!(of_refresh(31_337), Class::Refused);
-        assert!(matches!(of_call(429), Class::Throttled { .. }));
-        assert!(matches!(of_call(105), Class::ClockSkew { .. }));
+    }
+
+    #[test]
+    fn a_yes_without_readable_tokens_is_told_from_a_refusal() {
+        for result in [
+            r#""""#,
+            "null",
+            "{}",
+            r#"{"accessToken":["A2"],"refreshToken":"R2"}"#,
+            r#"{"accessToken":"A2","refreshToken":7}"#,
+            r#"{"accessToken":"A\n2","refreshToken":"R2"}"#,
+        ] {
+            let body = format!(r#"{{"code":0,"result":{result}}}"#);
+            let failure = tokens(&answer(&body), Intent::Login).unwrap_err();
+            assert_eq!((failure.class, failure.code), (Class::Protocol, Code::UnreadableAnswer), "{body}");
+        }
     }
 
     #[test]

@@ -1,31 +1,30 @@
 //! Aqara Open API v3.0: one signed endpoint, a closed set of intents (protocol/aqara.md).
 
 mod answer;
+#[cfg(test)]
+mod fixtures;
+mod gateway;
+mod intent;
+mod listing;
+mod offset;
 mod signature;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use reqwest::{
-    Method,
-    header::{HeaderMap, HeaderValue},
-};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 pub use signature::sign;
 
 use crate::{
     account::{Class, Code, FreshTokens, Inventory, Secret, Target},
-    config::AqaraSettings,
+    config::{AccountType, AqaraSettings},
 };
 
-use super::{
-    Answer, Budget, Http, Rules, Spend, Toll, Vendor, VendorError, VendorKind,
-    http::{Request, header_value},
-};
-
-const PATH: &str = "/v3.0/open/api";
+use super::{Answer, Budget, Http, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind};
+use gateway::{Ask, Gateway};
+use intent::Intent;
 
 /// The default validity of an authorisation, and how long its refresh token outlives it (protocol/aqara.md §6).
 const USUAL_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -34,42 +33,24 @@ const REFRESH_OUTLIVES_ACCESS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// One authorisation of an Aqara application.
 pub struct Aqara {
     settings: AqaraSettings,
-    http: Http,
+    gateway: Gateway,
     host: String,
 }
 
 impl Aqara {
     pub fn new(settings: AqaraSettings, http: Http) -> Self {
         let host = settings.base_url.as_url().authority().to_owned();
-        Self { settings, http, host }
+        Self { gateway: Gateway::new(settings.clone(), http), settings, host }
     }
 
-    /// Sends one intent. Authorisation intents go without an access token (protocol/aqara.md §3).
-    async fn call(&self, intent: &str, data: Value, access: Option<&Secret>) -> Result<Answer, VendorError> {
-        let nonce = nonce()?;
-        let time = self.http.clock().now().as_millisecond().to_string();
-        let sign = sign(
-            access.map(Secret::expose),
-            &self.settings.app_id,
-            &self.settings.key_id,
-            &nonce,
-            &time,
-            &self.settings.app_key,
-        );
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
-        headers.insert("appid", header_value(&self.settings.app_id)?);
-        headers.insert("keyid", header_value(&self.settings.key_id)?);
-        headers.insert("nonce", header_value(&nonce)?);
-        headers.insert("time", header_value(&time)?);
-        headers.insert("sign", header_value(&sign)?);
-        headers.insert("lang", header_value(self.settings.lang.as_str())?);
-        if let Some(access) = access {
-            headers.insert("accesstoken", header_value(access.expose())?);
-        }
-        let url = format!("{}{PATH}", self.settings.base_url);
-        let body = json!({ "intent": intent, "data": data }).to_string();
-        self.http.send(Request { method: Method::POST, url: &url, headers, body: Some(body) }).await
+    /// Signs in, refreshes or acts: a call that the keeper has counted.
+    async fn ask(&self, intent: Intent, data: Value, access: Option<&Secret>) -> Result<Answer, VendorError> {
+        self.gateway.ask(Ask { intent, data, access, toll: None }).await
+    }
+
+    fn read_tokens(answer: &Answer, intent: Intent) -> Result<FreshTokens, VendorError> {
+        answer::tokens(answer, intent)
+            .map(|fresh| FreshTokens { refresh_outlives_access: Some(REFRESH_OUTLIVES_ACCESS), ..fresh })
     }
 }
 
@@ -81,7 +62,8 @@ impl Vendor for Aqara {
 
     fn rules(&self) -> Rules {
         Rules {
-            usual_lifetime: USUAL_LIFETIME,
+            // Tokens that a user brings may be others than those of a login from here.
+            usual_lifetime: USUAL_LIFETIME.min(self.settings.access_token_validity.as_duration()),
             refresh_outlives_access: Some(REFRESH_OUTLIVES_ACCESS),
             refresh_needs_access: false,
             persist_access: false,
@@ -107,12 +89,11 @@ impl Vendor for Aqara {
 
     async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError> {
         let data = json!({ "refreshToken": spend.refresh.expose() });
-        self.call("config.auth.refreshToken", data, None).await
+        self.ask(Intent::Refresh, data, None).await
     }
 
     fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
-        answer::refresh(answer)
-            .map(|fresh| FreshTokens { refresh_outlives_access: Some(REFRESH_OUTLIVES_ACCESS), ..fresh })
+        Self::read_tokens(answer, Intent::Refresh)
     }
 
     fn storable(&self, answer: &Answer) -> Option<Secret> {
@@ -128,23 +109,53 @@ impl Vendor for Aqara {
         Inventory { doors: Vec::new(), scenes: scenes.collect() }
     }
 
-    async fn inventory(&self, _access: &Secret, _toll: &dyn Toll) -> Result<Inventory, VendorError> {
-        Err(VendorError::not_supported())
+    async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
+        let scenes = listing::scenes(&self.gateway, access, toll).await?;
+        Ok(Inventory { doors: Vec::new(), scenes })
     }
 
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
-        let answer = self.call("config.scene.run", json!({ "sceneId": scene_id }), Some(access)).await?;
-        answer::done(&answer)
+        let intent = Intent::RunScene;
+        let answer = self.ask(intent, json!({ "sceneId": scene_id }), Some(access)).await?;
+        answer::result(&answer, intent).map(drop)
+    }
+
+    async fn request_code(&self) -> Result<(), VendorError> {
+        let intent = Intent::RequestCode;
+        let account = self.settings.login.as_ref().ok_or_else(nobody)?;
+        let data = json!({
+            "account": account.expose(),
+            "accountType": self.settings.account_type.number(),
+            "accessTokenValidity": self.settings.access_token_validity.to_string(),
+        });
+        let answer = self.ask(intent, data, None).await?;
+        // It may bear the code, which is for whom it was sent to.
+        answer::result(&answer, intent).map(drop)
+    }
+
+    async fn login(&self, with: SignIn<'_>) -> Result<Answer, VendorError> {
+        let SignIn::Code(code) = with else { return Err(VendorError::not_supported()) };
+        let mut data = json!({ "authCode": code.expose(), "accountType": self.settings.account_type.number() });
+        if self.settings.account_type != AccountType::Project {
+            data["account"] = json!(self.settings.login.as_ref().ok_or_else(nobody)?.expose());
+        }
+        self.ask(Intent::Login, data, None).await
+    }
+
+    fn read_login(&self, answer: &Answer, _by: SignInKind) -> Result<FreshTokens, VendorError> {
+        Self::read_tokens(answer, Intent::Login)
     }
 
     async fn server_time(&self) -> Option<Timestamp> {
-        self.http.server_time(self.settings.base_url.as_str()).await
+        self.gateway.server_time().await
+    }
+
+    fn vendor_ahead_by(&self) -> Option<SignedDuration> {
+        self.gateway.vendor_ahead_by()
     }
 }
 
-/// 32 hexadecimal digits, new for every request.
-fn nonce() -> Result<String, VendorError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| VendorError::new(Class::Transient, Code::Internal))?;
-    Ok(hex::encode(bytes))
+/// The account that would sign in is not configured.
+fn nobody() -> VendorError {
+    VendorError::new(Class::Target, Code::LoginNotSet)
 }

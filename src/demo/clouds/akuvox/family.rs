@@ -23,7 +23,7 @@ pub(super) fn log_in(n_accounts: usize, desk: &mut Desk<'_, AkuvoxKnobs>, reques
                 Answer::refusal(Reply::ok(&body), "unknown user or wrong password")
             }
             Some(account) if !desk.is_at_home(account) => envelope::turn_away(desk.knobs, Refusal::WrongRegion),
-            Some(account) => Answer::success(signed_in(desk, account), Some(account)),
+            Some(account) => signed_in(desk, account),
         },
     };
     answer.bearing("passwd", request.query.get("passwd").map(String::as_str))
@@ -52,7 +52,7 @@ fn find(n_accounts: usize, knobs: &AkuvoxKnobs, user: &str, password: &str) -> O
     })
 }
 
-fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Reply {
+fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Answer {
     if desk.knobs.family_login_ends_owners {
         desk.grants.end(account, Seat::Owner);
     }
@@ -63,5 +63,6 @@ fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Reply {
     if let Value::Object(servers) = servers::rest_servers(desk) {
         datas.extend(servers);
     }
-    envelope::success_without_result(&Value::Object(datas))
+    let answer = Answer::success(envelope::success_without_result(&Value::Object(datas)), Some(account));
+    if desk.knobs.logins_bring_refresh_token { answer.issuing(&pair) } else { answer }
 }

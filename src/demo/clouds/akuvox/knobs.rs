@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{AccountType, DateFormat, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer};
+use super::shapes::{
+    AccountType, DateFormat, LogAnswer, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer,
+};
 use crate::demo::clouds::grants::{RefreshLife, RotationRules};
 
 /// Strict by default, and otherwise as protocol/akuvox.md documents it.
@@ -31,6 +33,14 @@ pub struct AkuvoxKnobs {
     pub refusal_code: String,
     /// `message` of a refused refresh. The real one is not known.
     pub refusal_message: String,
+    /// The shortest time from one refresh of a login to the next; no limit was ever seen.
+    pub refresh_interval_seconds: u64,
+    /// `result`, and `err_code` as text, of a refused access token.
+    pub access_refusal_result: i64,
+    /// `message` of a refused access token. Others than the usual one are only guessed at by clients.
+    pub access_refusal_message: String,
+    /// The HTTP status of a refused token, whichever; 200 as far as anybody saw.
+    pub refusal_status: u16,
     /// Whether calls without the app's `VBell/` user agent are refused.
     pub require_vbell: bool,
     /// Whether `rest_server_https` is answered as `http://host:port`. The real cloud answers `host:port`, before which
@@ -65,8 +75,11 @@ pub struct AkuvoxKnobs {
     pub date_format: DateFormat,
     /// The shortest time between two looks at the door log.
     pub door_log_interval_seconds: u64,
-    /// The HTTP status of 'Requesting too frequently'.
-    pub door_log_throttled_status: u16,
+    /// The HTTP status of 'Requesting too frequently', of a door log or a refresh.
+    pub throttled_status: u16,
+    /// Whether version 3 of the door log is still there beside version 4.
+    pub has_door_log_v3: bool,
+    pub door_log_v4_answer: LogAnswer,
 }
 
 impl Default for AkuvoxKnobs {
@@ -83,6 +96,10 @@ impl Default for AkuvoxKnobs {
             token_valid: TokenValid::Text,
             refusal_code: "-1".to_owned(),
             refusal_message: "refresh token invalid".to_owned(),
+            refresh_interval_seconds: 0,
+            access_refusal_result: -1,
+            access_refusal_message: "token invalid".to_owned(),
+            refusal_status: 200,
             require_vbell: false,
             rest_server_with_scheme: false,
             clock_ahead_seconds: 0,
@@ -102,7 +119,9 @@ impl Default for AkuvoxKnobs {
             wrong_type_answer: WrongTypeAnswer::Empty,
             date_format: DateFormat::DayFirst,
             door_log_interval_seconds: 15,
-            door_log_throttled_status: 429,
+            throttled_status: 429,
+            has_door_log_v3: true,
+            door_log_v4_answer: LogAnswer::Bare,
         }
     }
 }
@@ -120,6 +139,8 @@ impl AkuvoxKnobs {
             wants_matching_access_token: self.refresh_wants_matching_token,
             refreshes_after_access_expiry: self.refresh_after_access_expiry,
             login_ends_the_one_before: true,
+            // No Akuvox login chooses one.
+            refresh_keeps_chosen_life: true,
         }
     }
 }

@@ -1,14 +1,18 @@
-//! A simulated Akuvox SmartPlus cloud (protocol/akuvox.md): the gate, the REST host and the web host, on listeners of
-//! their own.
+//! A simulated Akuvox SmartPlus cloud (protocol/akuvox.md): the gate, the REST host, the web host and the backend host,
+//! on listeners of their own.
 //!
 //! - gate: `GET /rest_server`, `POST /refresh_token`, `GET /sms_login`, `GET /login`, `POST|GET /servers_list`.
 //! - rest: `POST /send_mobile_checkcode`, `GET /login_conf`, `GET|POST /userconf`, `POST /opendoor`.
-//! - web: `GET /web-server/v3/app/{community|single}/tempKey/getPersonalTempKeyList` and `…/log/getDoorLog`.
+//! - web: below `/web-server/v3/app/{community|single}/`, `GET tempKey/getPersonalTempKeyList`,
+//!   `POST tempKey/addPersonalTempKey`, `POST tempKey/delPersonalTempKey` and `GET log/getDoorLog`.
+//! - backend: below `/web-server/v4/smartplus/{community|single}/`, `GET log/member/getDoorLog` and
+//!   `GET log/member/getCallLog`, whose list is always empty.
 //!
 //! `/rest_server` names the REST host as `host:port` without a scheme. Without TLS, a client that reached the gate by
 //! `http://` takes `http://` for it too, or [`AkuvoxKnobs::rest_server_with_scheme`] is turned on.
 
 mod checks;
+mod door_log;
 mod envelope;
 mod family;
 mod home;
@@ -19,6 +23,7 @@ mod rest;
 mod servers;
 mod shapes;
 mod sms;
+mod temp_keys;
 mod tokens;
 mod web;
 
@@ -32,7 +37,7 @@ use serde_json::{Value, json};
 pub use home::{Device, RTSP_PASSWORD, Relay, SIP_PASSWORD, devices};
 pub use knobs::AkuvoxKnobs;
 pub use resident::{Resident, resident, veil_login, veil_password, veil_phone};
-pub use shapes::{AccountType, DateFormat, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer};
+pub use shapes::{AccountType, DateFormat, LogAnswer, RefreshAnswer, ServersListTokens, TokenValid, WrongTypeAnswer};
 
 use super::{
     cloud::Cloud,
@@ -40,14 +45,14 @@ use super::{
     simulation::{Answer, Call, Desk, Reply, Request, Simulation},
 };
 use sms::SmsCode;
-use web::DoorLog;
+use web::Household;
 
 /// The behaviour behind [`AkuvoxCloud`](super::AkuvoxCloud).
 pub struct Akuvox {
     /// The newest code of each account.
     codes: Vec<Option<SmsCode>>,
     /// One for each account.
-    logs: Vec<DoorLog>,
+    households: Vec<Household>,
 }
 
 /// What a client of one account is configured with.
@@ -77,11 +82,16 @@ impl Cloud<Akuvox> {
     pub fn web_url(&self) -> String {
         self.url_of(0, "web")
     }
+
+    /// The backend host of the first region.
+    pub fn backend_url(&self) -> String {
+        self.url_of(0, "backend")
+    }
 }
 
 impl Simulation for Akuvox {
     const VENDOR: &'static str = "akuvox";
-    const PARTS: &'static [&'static str] = &["gate", "rest", "web"];
+    const PARTS: &'static [&'static str] = &["gate", "rest", "web", "backend"];
     const CALLS: &'static [&'static str] = &[
         "rest_server",
         "refresh_token",
@@ -93,7 +103,10 @@ impl Simulation for Akuvox {
         "userconf",
         "opendoor",
         "getPersonalTempKeyList",
+        "addPersonalTempKey",
+        "delPersonalTempKey",
         "getDoorLog",
+        "getCallLog",
     ];
     type Knobs = AkuvoxKnobs;
     type Credentials = AkuvoxCredentials;
@@ -101,7 +114,7 @@ impl Simulation for Akuvox {
     fn new(n_accounts: usize, _n_regions: usize) -> Self {
         Self {
             codes: iter::repeat_with(|| None).take(n_accounts).collect(),
-            logs: iter::repeat_with(DoorLog::default).take(n_accounts).collect(),
+            households: iter::repeat_with(Household::new).take(n_accounts).collect(),
         }
     }
 
@@ -126,8 +139,8 @@ impl Simulation for Akuvox {
         if answer.is_none() && request.is_at("rest") {
             answer = self.rest(desk, request);
         }
-        if answer.is_none() && request.is_at("web") && request.method == Method::GET {
-            answer = web::answer(&mut self.logs, desk, request);
+        if answer.is_none() {
+            answer = web::answer(&mut self.households, desk, request);
         }
         answer.unwrap_or_else(|| {
             let body = json!({ "result": -1, "err_code": "-1", "message": "request is invalid" });
@@ -144,7 +157,7 @@ impl Simulation for Akuvox {
         Reply::with_status(429, &json!({ "error_msg": "Requesting too frequently" }))
     }
 
-    fn credentials(&self, account: usize, pair: &Pair) -> AkuvoxCredentials {
+    fn credentials(&self, _knobs: &AkuvoxKnobs, account: usize, pair: &Pair) -> AkuvoxCredentials {
         let Resident { phone_number, dial_code, login, password, auth_token } = resident(account);
         AkuvoxCredentials {
             token: pair.access_token.clone(),
@@ -187,7 +200,7 @@ impl Akuvox {
             (&Method::POST, "/send_mobile_checkcode") => sms::send(&mut self.codes, desk, request),
             (&Method::GET, "/login_conf") => rest::check_login(desk, request),
             (&Method::GET | &Method::POST, "/userconf") => rest::user_configuration(desk, request),
-            (&Method::POST, "/opendoor") => rest::open_door(&mut self.logs, desk, request),
+            (&Method::POST, "/opendoor") => rest::open_door(&mut self.households, desk, request),
             _ => return None,
         })
     }

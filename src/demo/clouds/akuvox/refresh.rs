@@ -1,11 +1,13 @@
 //! `POST /refresh_token` of the simulated gate (protocol/akuvox.md §3.11).
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AkuvoxKnobs, RefreshAnswer, checks, checks::Malformed, tokens};
+use super::{AkuvoxKnobs, RefreshAnswer, checks, checks::Malformed, envelope, tokens};
 use crate::demo::clouds::{
-    grants::{Pair, RefreshRefusal},
+    grants::{Pair, RefreshRefusal, later},
     simulation::{Answer, Desk, Reply, Request},
 };
 
@@ -31,6 +33,11 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
             .bearing("access_token", access_token)
             .bearing("refresh_token", Some(&refresh_token));
     }
+    if is_too_soon(desk, access_token) {
+        return envelope::too_frequent(desk, "refreshed a moment ago")
+            .bearing("access_token", access_token)
+            .bearing("refresh_token", Some(&refresh_token));
+    }
     let keeps_refresh_token =
         desk.keeps_refresh_token || desk.knobs.refresh_answer == RefreshAnswer::MissingRefreshToken;
     let granted = desk.grants.refresh(&refresh_token, access_token, keeps_refresh_token, desk.now, &desk.rules);
@@ -38,11 +45,13 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
         Ok(granted) if granted.is_repeated => {
             desk.counters.grace_answers += 1;
             let reply = success(desk, &granted.pair, keeps_refresh_token);
-            Answer { outcome: "ok, again within the grace".to_owned(), ..Answer::success(reply, Some(granted.account)) }
+            let answer = Answer::success(reply, Some(granted.account)).issuing(&granted.pair);
+            Answer { outcome: "ok, again within the grace".to_owned(), ..answer }
         }
         Ok(granted) => {
             desk.counters.refreshes += 1;
-            Answer::success(success(desk, &granted.pair, keeps_refresh_token), Some(granted.account))
+            let reply = success(desk, &granted.pair, keeps_refresh_token);
+            Answer::success(reply, Some(granted.account)).issuing(&granted.pair)
         }
         Err(refused) => {
             desk.counters.replays += u64::from(refused == RefreshRefusal::Spent);
@@ -51,13 +60,24 @@ pub(super) fn refresh(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> An
                 RefreshRefusal::Spent => (desk.knobs.refusal_message.as_str(), "refresh token was used before"),
                 RefreshRefusal::Expired => (desk.knobs.refusal_message.as_str(), "refresh token expired"),
                 RefreshRefusal::Revoked => (desk.knobs.refusal_message.as_str(), "grant was revoked"),
-                RefreshRefusal::WrongAccessToken => ("token invalid", "x-auth-token does not match the refresh token"),
-                RefreshRefusal::AccessTokenEnded => ("token invalid", "access token has ended"),
+                RefreshRefusal::WrongAccessToken => {
+                    (desk.knobs.access_refusal_message.as_str(), "x-auth-token does not match the refresh token")
+                }
+                RefreshRefusal::AccessTokenEnded => {
+                    (desk.knobs.access_refusal_message.as_str(), "access token has ended")
+                }
             };
             Answer::refusal(refusal(desk.knobs, message), outcome)
         }
     };
     answer.bearing("access_token", access_token).bearing("refresh_token", Some(&refresh_token))
+}
+
+/// Whether the login that the access token belongs to was refreshed only just now.
+fn is_too_soon(desk: &Desk<'_, AkuvoxKnobs>, access_token: Option<&str>) -> bool {
+    let newest = access_token.and_then(|it| desk.grants.session(it)).filter(|it| 1 < it.generation);
+    let interval = Duration::from_secs(desk.knobs.refresh_interval_seconds);
+    newest.is_some_and(|it| it.issued_at <= desk.now && desk.now < later(it.issued_at, interval))
 }
 
 /// The refresh token of a well-formed call.
@@ -87,9 +107,10 @@ fn success(desk: &Desk<'_, AkuvoxKnobs>, pair: &Pair, keeps_refresh_token: bool)
 
 fn refusal(knobs: &AkuvoxKnobs, message: &str) -> Reply {
     let as_number = knobs.refusal_code.parse::<i64>();
-    Reply::ok(&match (knobs.refresh_answer, as_number) {
+    let body = match (knobs.refresh_answer, as_number) {
         (RefreshAnswer::IntErrCode, Ok(number)) => json!({ "err_code": number, "message": message }),
         (RefreshAnswer::WithResult, _) => json!({ "result": -1, "err_code": knobs.refusal_code, "message": message }),
         _ => json!({ "err_code": knobs.refusal_code, "message": message }),
-    })
+    };
+    Reply::with_status(knobs.refusal_status, &body)
 }

@@ -7,7 +7,7 @@ use super::{
     checks::{self, Malformed, Refusal},
     envelope::{self, turn_away},
     home,
-    web::DoorLog,
+    web::Household,
 };
 use crate::demo::clouds::simulation::{Answer, Desk, Reply, Request};
 
@@ -35,13 +35,13 @@ pub(super) fn user_configuration(desk: &Desk<'_, AkuvoxKnobs>, request: &Request
     answer.bearing("access_token", request.query.get("token").map(String::as_str))
 }
 
-pub(super) fn open_door(logs: &mut [DoorLog], desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Answer {
+pub(super) fn open_door(households: &mut [Household], desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Answer {
     let checked = checks::app_headers(desk.knobs, request, &["4.3"])
         .and_then(|()| checks::content_type(request, "application/x-www-form-urlencoded"))
         .map_err(Refusal::from)
         .and_then(|()| checks::token(desk, request, true));
     let mut answer = match checked {
-        Ok(account) => open(&mut logs[account], desk, account, request),
+        Ok(account) => open(&mut households[account], desk, account, request),
         Err(refusal) => turn_away(desk.knobs, refusal),
     };
     answer.action = Some(String::from_utf8_lossy(&request.body).into_owned());
@@ -49,7 +49,7 @@ pub(super) fn open_door(logs: &mut [DoorLog], desk: &mut Desk<'_, AkuvoxKnobs>, 
 }
 
 /// Newer apps send `site` and `trace_id` too, which are let pass, and `security_relay` instead of `relay`.
-fn open(log: &mut DoorLog, desk: &mut Desk<'_, AkuvoxKnobs>, account: usize, request: &Request) -> Answer {
+fn open(household: &mut Household, desk: &mut Desk<'_, AkuvoxKnobs>, account: usize, request: &Request) -> Answer {
     let form = request.form();
     let (Some(mac), Some(relay)) = (form.get("mac"), form.get("relay").or_else(|| form.get("security_relay"))) else {
         return turn_away(desk.knobs, Malformed("the form lacks mac or relay".to_owned()).into());
@@ -61,6 +61,6 @@ fn open(log: &mut DoorLog, desk: &mut Desk<'_, AkuvoxKnobs>, account: usize, req
         return Answer { account: Some(account), ..Answer::refusal(Reply::ok(&body), "no such relay") };
     }
     *desk.counters.door_openings.entry(format!("{mac}/{relay}")).or_default() += 1;
-    log.opened(desk.now, mac, relay);
+    household.log.opened(desk.now, mac, relay);
     Answer::success(envelope::success(&json!([])), Some(account))
 }

@@ -93,12 +93,13 @@ fn shown(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request, account: usize, to
     datas["platform_ver"] = json!("7.1.0");
     datas["smarthome_site"] = json!("");
     datas["smarthome_uid"] = json!("");
+    let mut issued = None;
     match desk.knobs.servers_list_tokens {
         ServersListTokens::None => {}
         ServersListTokens::SameToken => datas["token"] = json!(token),
         ServersListTokens::SamePair | ServersListTokens::NewPair => {
             let Some(pair) = desk.grants.session(token).cloned() else {
-                return envelope::refused("token invalid", "unknown access token");
+                return envelope::turn_away(desk.knobs, Refusal::Token("unknown access token"));
             };
             let renews = desk.knobs.servers_list_tokens == ServersListTokens::NewPair;
             let pair = if renews {
@@ -112,12 +113,17 @@ fn shown(desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request, account: usize, to
                 desk.counters.refreshes += u64::from(renews);
                 datas["token"] = json!(pair.access_token);
                 datas["refresh_token"] = json!(pair.refresh_token);
+                issued = Some(pair);
             }
         }
     }
     let has_result = request.header("api-version") != Some("6.8") || desk.knobs.servers_list_always_has_result;
     let reply = if has_result { envelope::success(&datas) } else { envelope::success_without_result(&datas) };
-    Answer::success(reply, Some(account))
+    let answer = Answer::success(reply, Some(account));
+    match issued {
+        Some(pair) => answer.issuing(&pair),
+        None => answer,
+    }
 }
 
 fn presented_token(request: &Request) -> Option<&str> {

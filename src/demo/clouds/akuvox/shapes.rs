@@ -79,6 +79,18 @@ pub enum DateFormat {
     MonthFirst,
 }
 
+/// How a list of the backend host is wrapped: its reader accepts all of these (protocol/akuvox.md §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogAnswer {
+    /// A list and nothing around it.
+    Bare,
+    /// Below `list`.
+    UnderList,
+    /// Below `data`, beside `"result": 0`.
+    UnderData,
+}
+
 impl AccountType {
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ use super::{
 use crate::demo::clouds::{
     grants::later,
     messages::Message,
-    simulation::{Answer, Desk, Reply, Request},
+    simulation::{Answer, Desk, Request},
 };
 
 /// A code on its way to a phone.
@@ -53,7 +53,7 @@ pub(super) fn send(codes: &mut [Option<SmsCode>], desk: &mut Desk<'_, AkuvoxKnob
 pub(super) fn log_in(codes: &mut [Option<SmsCode>], desk: &mut Desk<'_, AkuvoxKnobs>, request: &Request) -> Answer {
     let code = request.query.get("code").cloned();
     let answer = match check_login(codes, desk, request) {
-        Ok(account) => Answer::success(signed_in(desk, account), Some(account)),
+        Ok(account) => signed_in(desk, account),
         Err(refusal) => envelope::turn_away(desk.knobs, refusal),
     };
     answer.bearing("sms_code", code.as_deref())
@@ -106,7 +106,7 @@ fn check_login(
     Err(Refusal::SmsCode(why_not))
 }
 
-fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Reply {
+fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Answer {
     let pair = desk.grants.log_in(account, None, desk.now, &desk.rules);
     desk.counters.logins += 1;
     let mut datas = tokens::shown(desk, &pair, desk.knobs.logins_bring_refresh_token);
@@ -115,5 +115,6 @@ fn signed_in(desk: &mut Desk<'_, AkuvoxKnobs>, account: usize) -> Reply {
     if let Value::Object(servers) = servers::rest_servers(desk) {
         datas.extend(servers);
     }
-    envelope::success(&Value::Object(datas))
+    let answer = Answer::success(envelope::success(&Value::Object(datas)), Some(account));
+    if desk.knobs.logins_bring_refresh_token { answer.issuing(&pair) } else { answer }
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::knobs::{AqaraKnobs, DetailKey};
+use super::{
+    auth::Done,
+    knobs::{AqaraKnobs, DetailKey},
+};
 use crate::demo::clouds::simulation::{Answer, Reply, Request};
 
 /// Why a call was refused.
@@ -26,18 +29,22 @@ pub(super) fn answer(
     knobs: &AqaraKnobs,
     request: &Request,
     request_id: &str,
-    outcome: Result<(Value, Option<usize>), Refused>,
+    outcome: Result<Done, Refused>,
 ) -> Answer {
     let is_chinese = request.header("lang").is_some_and(|it| it.starts_with("zh"));
     match outcome {
-        Ok((result, account)) => {
+        Ok(Done { result, account, issued }) => {
             let mut body = Map::new();
             body.insert("code".to_owned(), json!(0));
             body.insert("requestId".to_owned(), json!(request_id));
             body.insert("message".to_owned(), json!("Success"));
             insert_detail(&mut body, knobs.detail_key, &Value::Null);
             body.insert("result".to_owned(), result);
-            Answer::success(Reply::ok(&Value::Object(body)), account)
+            let answer = Answer::success(Reply::ok(&Value::Object(body)), Some(account));
+            match issued {
+                Some(pair) => answer.issuing(&pair),
+                None => answer,
+            }
         }
         Err(Refused { code, reason, detail }) => {
             let message = if is_chinese { "请求失败，请重试。" } else { "Request failed. Please try again." };

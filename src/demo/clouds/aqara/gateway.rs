@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
+    accounts::Accounts,
     envelope::Refused,
     knobs::{AccessRefusalCode, AqaraKnobs},
     quota::Quota,
@@ -13,7 +14,13 @@ use crate::demo::clouds::{
     simulation::{Desk, Request},
 };
 
-/// The application that all accounts of a region belong to. Its keys are of no use in another region.
+/// How many applications a region has. [`AqaraKnobs::apps_per_region`] says how many of them have accounts.
+pub(super) const MAX_APPS: usize = 4;
+
+/// The applications of one region.
+pub(super) struct Region(Vec<Gateway>);
+
+/// An application. Its keys are of no use in another region, and open no account of another application.
 pub(super) struct App {
     pub(super) app_id: String,
     pub(super) key_id: String,
@@ -39,13 +46,27 @@ impl App {
 }
 
 impl Gateway {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { app: App::new(), quota: Quota::default(), nonces: HashSet::new() }
     }
+}
 
-    /// Headers, application, signature, time, nonce and quota, in this order.
-    pub(super) fn admit(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request) -> Result<(), Refused> {
-        let app = &self.app;
+impl Region {
+    pub(super) fn new() -> Self {
+        Self(std::iter::repeat_with(Gateway::new).take(MAX_APPS).collect())
+    }
+
+    pub(super) fn app(&self, number: usize) -> &App {
+        &self.0[number].app
+    }
+
+    /// The application that a form names.
+    pub(super) fn of_client(&mut self, client_id: &str) -> Option<(usize, &mut Gateway)> {
+        self.0.iter_mut().enumerate().find(|it| it.1.app.app_id == client_id)
+    }
+
+    /// Headers, application, signature, time, nonce and quota, in this order. Tells which application calls.
+    pub(super) fn admit(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request) -> Result<usize, Refused> {
         if !request.has_content_type("application/json") {
             return Err(Refused::new(305, "Content-Type is not application/json"));
         }
@@ -60,20 +81,30 @@ impl Gateway {
         let Ok(time) = signed.time.parse::<i64>() else {
             return Err(Refused::new(305, "Time is not a number of milliseconds"));
         };
-        if signed.app_id != app.app_id || signed.key_id != app.key_id {
-            return Err(Refused::new(desk.knobs.wrong_app_code, "Appid or Keyid illegal"));
-        }
-        if signature != signed.signature(&app.app_key) {
+        let app = self.caller(desk.knobs, &signed)?;
+        let gateway = &mut self.0[app];
+        if signature != signed.signature(&gateway.app.app_key) {
             return Err(Refused::new(106, "Invalid sign"));
         }
         let skew = desk.now.as_millisecond().abs_diff(time);
         if desk.knobs.time_window_seconds.is_some_and(|it| it.saturating_mul(1000) < skew) {
             return Err(Refused::new(105, "Time is outside of the window"));
         }
-        if desk.knobs.reject_replayed_nonce && !self.nonces.insert(signed.nonce.to_owned()) {
+        if desk.knobs.reject_replayed_nonce && !gateway.nonces.insert(signed.nonce.to_owned()) {
             return Err(Refused::new(105, "Nonce was used before"));
         }
-        self.quota.count(desk)
+        gateway.quota.count(desk)?;
+        Ok(app)
+    }
+
+    fn caller(&self, knobs: &AqaraKnobs, signed: &Signed<'_>) -> Result<usize, Refused> {
+        let app = self.0.iter().position(|it| it.app.app_id == signed.app_id);
+        let key = self.0.iter().position(|it| it.app.key_id == signed.key_id);
+        match (app, key) {
+            (Some(app), Some(key)) if app == key => Ok(app),
+            (Some(_), Some(_)) => Err(Refused::new(knobs.wrong_pair_code, "Keyid is another application's")),
+            _ => Err(Refused::new(knobs.wrong_app_code, "Appid or Keyid illegal")),
+        }
     }
 }
 
@@ -83,13 +114,18 @@ pub(super) fn access_token(request: &Request) -> Option<&str> {
 }
 
 /// The account that the call's access token opens.
-pub(super) fn authorise(desk: &Desk<'_, AqaraKnobs>, request: &Request) -> Result<usize, Refused> {
+pub(super) fn authorise(
+    accounts: &Accounts,
+    desk: &Desk<'_, AqaraKnobs>,
+    app: usize,
+    request: &Request,
+) -> Result<usize, Refused> {
     let Some(token) = access_token(request) else {
         return Err(Refused::new(109, "Accesstoken is missing"));
     };
     let checked = desk.grants.check_access(token, desk.now, &desk.rules);
-    // Another region has never heard of the account.
-    let known = checked.and_then(|it| if desk.is_at_home(it) { Ok(it) } else { Err(AccessRefusal::Unknown) });
+    // Another region, or another application, has never heard of the account.
+    let known = checked.and_then(|it| if accounts.is_of(desk, it, app) { Ok(it) } else { Err(AccessRefusal::Unknown) });
     known.map_err(|refused| {
         let (reason, oauth_code) = match refused {
             AccessRefusal::Unknown => ("access token unknown", 2004),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::gateway::MAX_APPS;
 use crate::demo::clouds::grants::{RefreshLife, RotationRules};
 
 /// Strict by default, and otherwise as protocol/aqara.md documents it.
@@ -12,6 +13,10 @@ use crate::demo::clouds::grants::{RefreshLife, RotationRules};
 pub struct AqaraKnobs {
     /// How long an access token lives where the login chose nothing else.
     pub token_lifetime_seconds: u64,
+    /// The same for tokens that were not fetched by a login but copied from the vendor's console, if they differ.
+    pub console_token_lifetime_seconds: Option<u64>,
+    /// Whether a refreshed access token lives as long as was chosen at login, or as long as any other.
+    pub refresh_keeps_validity: bool,
     /// How long a refresh token outlives its access token.
     pub refresh_outlives_access_seconds: u64,
     /// How long a used refresh token is answered again, with the same successor.
@@ -28,8 +33,13 @@ pub struct AqaraKnobs {
     pub time_window_seconds: Option<u64>,
     /// Whether a `Nonce` may be used once only.
     pub reject_replayed_nonce: bool,
-    /// The code for a wrong Appid and Keyid: 107, or 2002.
+    /// The code for an Appid or Keyid that the region does not know: 107, or 2002.
     pub wrong_app_code: i64,
+    /// The code for an Appid and a Keyid of two applications: 2002, or 107.
+    pub wrong_pair_code: i64,
+    /// Over how many of its applications a region's accounts are dealt out, 1 to 4. The keys of one are no use for the
+    /// accounts of another.
+    pub apps_per_region: usize,
     pub access_refusal: AccessRefusalCode,
     /// The code for a refused refresh, if not 2006 (unknown or used) and 2007 (expired).
     pub refresh_refusal_code: Option<i64>,
@@ -88,6 +98,8 @@ impl Default for AqaraKnobs {
     fn default() -> Self {
         Self {
             token_lifetime_seconds: 604_800,
+            console_token_lifetime_seconds: None,
+            refresh_keeps_validity: true,
             refresh_outlives_access_seconds: 30 * 86_400,
             refresh_grace_seconds: 0,
             access_grace_seconds: 0,
@@ -97,6 +109,8 @@ impl Default for AqaraKnobs {
             time_window_seconds: Some(300),
             reject_replayed_nonce: false,
             wrong_app_code: 107,
+            wrong_pair_code: 2002,
+            apps_per_region: 1,
             access_refusal: AccessRefusalCode::Gateway,
             refresh_refusal_code: None,
             auth_intents_reject_stale_token: false,
@@ -129,6 +143,12 @@ impl AqaraKnobs {
             wants_matching_access_token: false,
             refreshes_after_access_expiry: true,
             login_ends_the_one_before: self.login_ends_the_one_before,
+            refresh_keeps_chosen_life: self.refresh_keeps_validity,
         }
+    }
+
+    /// The applications that have accounts: there are no more than there are.
+    pub(super) fn n_apps(&self) -> usize {
+        self.apps_per_region.clamp(1, MAX_APPS)
     }
 }

@@ -1,11 +1,13 @@
 //! A simulated Aqara Open API v3.0: `POST /v3.0/open/api` (protocol/aqara.md).
 //!
-//! Intents: `config.auth.getAuthCode`, `config.auth.getToken`, `config.auth.refreshToken`, `config.scene.run`,
-//! `query.position.info`, `query.scene.listByPositionId`; any other is answered like one that is not open to the
-//! application (403). All accounts of a region belong to one application, and share what it may call.
+//! Intents: `config.auth.getAuthCode`, `config.auth.getToken`, `config.auth.refreshToken`, `config.auth.createAccount`,
+//! `config.scene.run`, `query.position.info`, `query.scene.listByPositionId`; any other is answered like one that is not
+//! open to the application (403). The accounts of an application share what it may call;
+//! [`AqaraKnobs::apps_per_region`] says how many applications a region's accounts are dealt out to.
 //!
 //! Beside it `POST /v3.0/open/authorize` and `POST /v3.0/open/access_token`, by which Aqara's SDK for Python signs in.
 
+mod accounts;
 mod auth;
 mod envelope;
 mod gateway;
@@ -15,7 +17,7 @@ mod oauth;
 mod quota;
 mod sign;
 
-use std::{collections::BTreeMap, iter};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use axum::http::Method;
 use jiff::SignedDuration;
@@ -29,18 +31,17 @@ use super::{
     grants::{Pair, RotationRules},
     simulation::{Answer, Call, Desk, Reply, Request, Simulation},
 };
-use auth::AuthCode;
+use accounts::{Accounts, open_id};
+use auth::Done;
 use envelope::Refused;
-use gateway::Gateway;
+use gateway::{App, Gateway, Region};
 
 const PATH: &str = "/v3.0/open/api";
 
 /// The behaviour behind [`AqaraCloud`](super::AqaraCloud).
 pub struct Aqara {
-    /// One for each region.
-    gateways: Vec<Gateway>,
-    /// The newest code of each account.
-    codes: Vec<Option<AuthCode>>,
+    regions: Vec<Region>,
+    accounts: Accounts,
     n_requests: u64,
 }
 
@@ -79,6 +80,7 @@ impl Simulation for Aqara {
         "config.auth.getAuthCode",
         "config.auth.getToken",
         "config.auth.refreshToken",
+        "config.auth.createAccount",
         "config.scene.run",
         "query.position.info",
         "query.scene.listByPositionId",
@@ -87,13 +89,16 @@ impl Simulation for Aqara {
     type Credentials = AqaraCredentials;
 
     fn new(n_accounts: usize, n_regions: usize) -> Self {
-        let gateways = iter::repeat_with(Gateway::new).take(n_regions).collect();
-        let codes = iter::repeat_with(|| None).take(n_accounts).collect();
-        Self { gateways, codes, n_requests: 0 }
+        let regions = iter::repeat_with(Region::new).take(n_regions).collect();
+        Self { regions, accounts: Accounts::new(n_accounts, n_regions), n_requests: 0 }
     }
 
     fn rules(knobs: &AqaraKnobs) -> RotationRules {
         knobs.rules()
+    }
+
+    fn console_life(knobs: &AqaraKnobs) -> Option<Duration> {
+        knobs.console_token_lifetime_seconds.map(Duration::from_secs)
     }
 
     fn clock_error(knobs: &AqaraKnobs) -> SignedDuration {
@@ -134,15 +139,15 @@ impl Simulation for Aqara {
         envelope::injected(429, 429)
     }
 
-    fn credentials(&self, account: usize, pair: &Pair) -> AqaraCredentials {
-        let app = &self.gateways[account % self.gateways.len()].app;
+    fn credentials(&self, knobs: &AqaraKnobs, account: usize, pair: &Pair) -> AqaraCredentials {
+        let app = self.app(knobs, account);
         AqaraCredentials {
             app_id: app.app_id.clone(),
             key_id: app.key_id.clone(),
             app_key: app.app_key.clone(),
-            account: auth::account_name(account),
+            account: self.accounts.name(account),
             password: oauth::password(account),
-            open_id: auth::open_id(account),
+            open_id: open_id(account),
             access_token: pair.access_token.clone(),
             refresh_token: pair.refresh_token.clone(),
             expires_at: pair.access_expires_at.to_string(),
@@ -153,76 +158,100 @@ impl Simulation for Aqara {
     fn extras(&self, account: usize) -> Value {
         let scenes = scenes(account).into_iter();
         json!({
-            "account": auth::account_name(account),
-            "auth_code": self.codes[account].as_ref().map(|it| it.code.as_str()),
+            "account": self.accounts.name(account),
+            "auth_code": self.accounts.code(account).map(|it| it.code.as_str()),
             "scenes": scenes.map(|it| json!({ "id": it.id, "name": it.name })).collect::<Value>(),
         })
     }
 }
 
 impl Aqara {
+    /// The application of an account.
+    fn app(&self, knobs: &AqaraKnobs, account: usize) -> &App {
+        self.regions[account % self.regions.len()].app(self.accounts.app_of(knobs, account))
+    }
+
     fn carry_out(
         &mut self,
         desk: &mut Desk<'_, AqaraKnobs>,
         request: &Request,
         body: Option<&Body>,
-    ) -> Result<(Value, Option<usize>), Refused> {
+    ) -> Result<Done, Refused> {
         if request.path != PATH {
             return Err(Refused::new(301, "no such path"));
         }
         if request.method != Method::POST {
             return Err(Refused::new(304, "only POST is supported"));
         }
-        self.gateways[desk.region].admit(desk, request)?;
+        let app = self.regions[desk.region].admit(desk, request)?;
         let Some(Body { intent, data }) = body else {
             return Err(Refused::new(302, "the body is not {\"intent\", \"data\"}"));
         };
+        let accounts = &mut self.accounts;
         if !intent.starts_with("config.auth.") {
-            let account = gateway::authorise(desk, request)?;
+            let account = gateway::authorise(accounts, desk, app, request)?;
             let result = match intent.as_str() {
                 "config.scene.run" => home::run_scene(desk, account, data),
                 "query.position.info" => home::list_positions(account, data),
                 "query.scene.listByPositionId" => home::list_scenes(desk, account, data),
-                _ => Err(Refused::new(403, "intent is not open to this application")),
+                _ => Err(not_open()),
             };
-            return Ok((result?, Some(account)));
+            return Ok(Done { result: result?, account, issued: None });
         }
         if desk.knobs.auth_intents_reject_stale_token && gateway::access_token(request).is_some() {
-            gateway::authorise(desk, request)?;
+            gateway::authorise(accounts, desk, app, request)?;
         }
         match intent.as_str() {
-            "config.auth.getAuthCode" => auth::get_auth_code(&mut self.codes, desk, data),
-            "config.auth.getToken" => auth::get_token(&mut self.codes, desk, data),
-            "config.auth.refreshToken" => auth::refresh_token(desk, data),
-            _ => Err(Refused::new(403, "intent is not open to this application")),
+            "config.auth.getAuthCode" => auth::get_auth_code(accounts, desk, app, data),
+            "config.auth.getToken" => auth::get_token(accounts, desk, app, data),
+            "config.auth.refreshToken" => auth::refresh_token(accounts, desk, app, data),
+            "config.auth.createAccount" => auth::create_account(accounts, desk, app, data),
+            _ => Err(not_open()),
         }
     }
-}
 
-impl Aqara {
     /// Flat where it succeeds with a token, in the envelope otherwise.
     fn answer_oauth(&mut self, desk: &mut Desk<'_, AqaraKnobs>, request: &Request, request_id: &str) -> Answer {
         let form = request.form();
-        let Gateway { app, quota, .. } = &mut self.gateways[desk.region];
         let is_token = request.path == oauth::ACCESS_TOKEN;
-        let outcome = match request.method {
-            Method::POST if !request.has_content_type("application/x-www-form-urlencoded") => {
-                Err(Refused::new(305, "Content-Type is not application/x-www-form-urlencoded"))
+        let answer = match self.carry_out_oauth(desk, request, &form) {
+            Ok(Done { result, account, issued: Some(pair) }) if is_token => {
+                Answer::success(Reply::ok(&result), Some(account)).issuing(&pair)
             }
-            Method::POST => quota.count(desk).and_then(|()| match is_token {
-                true => oauth::access_token(app, &mut self.codes, desk, &form),
-                false => oauth::authorize(app, &mut self.codes, desk, &form),
-            }),
-            _ => Err(Refused::new(304, "only POST is supported")),
-        };
-        let answer = match outcome {
-            Ok((body, account)) if is_token => Answer::success(Reply::ok(&body), account),
             outcome => envelope::answer(desk.knobs, request, request_id, outcome),
         };
         answer
             .bearing("password", form.get("passwordExt").map(String::as_str))
             .bearing("auth_code", form.get("code").map(String::as_str))
     }
+
+    fn carry_out_oauth(
+        &mut self,
+        desk: &mut Desk<'_, AqaraKnobs>,
+        request: &Request,
+        form: &oauth::Form,
+    ) -> Result<Done, Refused> {
+        if request.method != Method::POST {
+            return Err(Refused::new(304, "only POST is supported"));
+        }
+        if !request.has_content_type("application/x-www-form-urlencoded") {
+            return Err(Refused::new(305, "Content-Type is not application/x-www-form-urlencoded"));
+        }
+        let client = self.regions[desk.region].of_client(oauth::field(form, "client_id")?);
+        let Some((number, Gateway { app, quota, .. })) = client else {
+            return Err(Refused::new(desk.knobs.wrong_app_code, "client_id illegal"));
+        };
+        quota.count(desk)?;
+        if request.path == oauth::ACCESS_TOKEN {
+            oauth::access_token(&mut self.accounts, desk, (number, app), form)
+        } else {
+            oauth::authorize(&mut self.accounts, desk, number, form)
+        }
+    }
+}
+
+fn not_open() -> Refused {
+    Refused::new(403, "intent is not open to this application")
 }
 
 /// Reads an intent's data; what it lacks, or has of the wrong type, is a parameter error.

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use md5::{Digest, Md5};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    auth::{self, AuthCode},
+    accounts::{AccountType, Accounts, AuthCode, open_id},
+    auth::{self, Done},
     envelope::Refused,
     gateway::App,
     knobs::AqaraKnobs,
@@ -17,54 +18,52 @@ use crate::demo::clouds::simulation::Desk;
 pub(super) const AUTHORIZE: &str = "/v3.0/open/authorize";
 pub(super) const ACCESS_TOKEN: &str = "/v3.0/open/access_token";
 
-type Form = HashMap<String, String>;
+pub(super) type Form = HashMap<String, String>;
 
 /// Answers a code to somebody who knows the account's password.
 pub(super) fn authorize(
-    app: &App,
-    codes: &mut [Option<AuthCode>],
+    accounts: &mut Accounts,
     desk: &Desk<'_, AqaraKnobs>,
+    app: usize,
     form: &Form,
-) -> Result<(Value, Option<usize>), Refused> {
-    check_app(app, desk, form)?;
+) -> Result<Done, Refused> {
     if field(form, "response_type")? != "code" {
         return Err(Refused::new(302, "response_type is code"));
     }
-    let account = auth::find_account(codes.len(), desk, field(form, "account")?)?;
+    let account = accounts.find(desk, app, AccountType::Resident, field(form, "account")?)?;
     let password = hex::encode(Md5::digest(password(account)));
     if !field(form, "passwordExt")?.eq_ignore_ascii_case(&password) {
         return Err(Refused::new(810, "wrong password"));
     }
     let code: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
-    codes[account] = Some(AuthCode::new(code.clone(), desk.now, None));
-    Ok((json!({ "code": code, "state": form.get("state") }), Some(account)))
+    accounts.send(account, AuthCode::new(code.clone(), desk.now, None));
+    Ok(Done { result: json!({ "code": code, "state": form.get("state") }), account, issued: None })
 }
 
-/// Signs in by a code. The answer is all of the body.
+/// Signs in by a code. The result is all of the body.
 pub(super) fn access_token(
-    app: &App,
-    codes: &mut [Option<AuthCode>],
+    accounts: &mut Accounts,
     desk: &mut Desk<'_, AqaraKnobs>,
+    (number, app): (usize, &App),
     form: &Form,
-) -> Result<(Value, Option<usize>), Refused> {
-    check_app(app, desk, form)?;
+) -> Result<Done, Refused> {
     if field(form, "client_secret")? != app.app_key {
         return Err(Refused::new(2002, "client_secret is not the AppKey"));
     }
     if field(form, "grant_type")? != "authorization_code" {
         return Err(Refused::new(302, "grant_type is authorization_code"));
     }
-    let account = auth::redeem(codes, desk, None, field(form, "code")?)?;
-    let pair = auth::sign_in(codes, desk, account);
-    let body = json!({
+    let account = accounts.redeem(desk, number, None, field(form, "code")?)?;
+    let pair = auth::sign_in(desk, account, None);
+    let result = json!({
         "access_token": pair.access_token,
         "refresh_token": pair.refresh_token,
-        "openId": auth::open_id(account),
+        "openId": open_id(account),
         "state": form.get("state"),
         "token_type": "bearer",
         "expires_in": pair.access_expires_at.duration_since(desk.now).as_secs(),
     });
-    Ok((body, Some(account)))
+    Ok(Done { result, account, issued: Some(pair) })
 }
 
 /// What an account's owner signs in with at these endpoints.
@@ -72,13 +71,6 @@ pub(super) fn password(account: usize) -> String {
     format!("simulated-password-{account}")
 }
 
-fn check_app(app: &App, desk: &Desk<'_, AqaraKnobs>, form: &Form) -> Result<(), Refused> {
-    if field(form, "client_id")? == app.app_id {
-        return Ok(());
-    }
-    Err(Refused::new(desk.knobs.wrong_app_code, "client_id illegal"))
-}
-
-fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Refused> {
+pub(super) fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Refused> {
     form.get(name).map(String::as_str).ok_or_else(|| Refused::new(302, format!("{name} is missing")))
 }
