@@ -83,9 +83,14 @@ impl Alone {
         json!({ "accounts": self.keeper.accounts().filter_map(account).collect::<Vec<_>>() })
     }
 
-    pub(super) fn doors(&self, entry_id: &AccountId) -> Value {
-        let doors = self.keeper.inventory(entry_id).unwrap_or_default().doors;
-        json!({ "entry_id": entry_id, "doors": doors })
+    /// The cloud is asked where nothing is known: what a service lists in the background, nobody has listed here.
+    pub(super) async fn doors(&self, entry_id: &AccountId) -> Answer {
+        let known = || self.keeper.inventory(entry_id).unwrap_or_default().doors;
+        let is_signed_in = self.keeper.status(entry_id).is_some_and(|it| it.configured);
+        if known().is_empty() && is_signed_in {
+            self.keeper.look_around(entry_id).await?;
+        }
+        Ok(json!({ "entry_id": entry_id, "doors": known() }))
     }
 
     pub(super) fn store_report(&self) -> Value {

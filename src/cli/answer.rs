@@ -33,7 +33,7 @@ pub(super) struct Trouble {
 }
 
 /// Codes by which the caller is told that the command itself was not right.
-const USAGE_CODES: [&str; 13] = [
+const USAGE_CODES: [&str; 15] = [
     "usage",
     "configuration",
     "not_utf8",
@@ -47,6 +47,8 @@ const USAGE_CODES: [&str; 13] = [
     "unknown_scene",
     "unknown_door",
     "not_supported",
+    "doors_off",
+    "login_not_set",
 ];
 
 impl Trouble {

@@ -83,7 +83,7 @@ async fn carry_out(args: &LoginArgs) -> Answer {
     if args.request_code {
         return seat::ask_once(&settings, Purpose::Fill, Command::RequestLoginCode { entry_id }).await;
     }
-    if let Some(password) = password(args, account)? {
+    if let Some(password) = password(args, account).await? {
         let credential = Credential::Password { password, keep: args.keep_password };
         return seat::ask_once(&settings, Purpose::Fill, Command::Login { entry_id, credential }).await;
     }
@@ -128,7 +128,7 @@ async fn guide(seat: &Seat, entry_id: &AccountId) -> Answer {
 }
 
 /// The password, where the login is by one.
-fn password(args: &LoginArgs, account: &AccountSettings) -> Result<Option<Secret>, Trouble> {
+async fn password(args: &LoginArgs, account: &AccountSettings) -> Result<Option<Secret>, Trouble> {
     if let Some(file) = &args.password_file {
         let given = terminal::read_all((file != Path::new("-")).then_some(file))?;
         let line = given.expose().strip_suffix('\n').unwrap_or(given.expose());
@@ -150,7 +150,7 @@ fn password(args: &LoginArgs, account: &AccountSettings) -> Result<Option<Secret
         let hint = "Give it with `--password-file FILE`, or `--password-file -` for standard input.";
         return Err(Trouble::usage("there is no terminal to ask for the password", hint));
     }
-    let password = terminal::ask_secret("Password (it is not shown): ")?;
+    let password = terminal::ask_secret("Password (it is not shown): ").await?;
     password.map(Some).ok_or_else(|| Trouble::new("given_up", "not signed in", "Nothing was changed."))
 }
 

@@ -97,10 +97,13 @@ impl Seat {
 
     /// The doors of an account, as far as they are known: `{"entry_id", "doors": [{"key", "id", "name"}]}`.
     pub(super) async fn doors(&self, entry_id: &AccountId) -> Answer {
-        match self {
-            Self::Alone(alone) => Ok(alone.doors(entry_id)),
-            Self::Service(service) => service.doors(entry_id).await,
-        }
+        let asked = async {
+            match self {
+                Self::Alone(alone) => alone.doors(entry_id).await,
+                Self::Service(service) => service.doors(entry_id).await,
+            }
+        };
+        terminal::patiently("waiting for the answer", asked).await
     }
 
     /// What was found when the store was opened, for diagnostics.

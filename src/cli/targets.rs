@@ -28,7 +28,7 @@ pub(super) struct ScenesArgs {
     account: AccountArgs,
 }
 
-/// List an Akuvox account's doors, as far as they are known
+/// List an Akuvox account's doors
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Example:
@@ -69,7 +69,10 @@ pub(super) async fn scenes(args: ScenesArgs) -> ExitCode {
 pub(super) async fn doors(args: DoorsArgs) -> ExitCode {
     let answer = list_doors(&args.account).await;
     tell(&answer, args.account.common.json, |data| {
-        list(&data["doors"], "No doors are known yet: they are listed once the account is signed in.")
+        list(
+            &data["doors"],
+            "No doors are known: they are listed once the account says `doors = true` and is signed in.",
+        )
     })
 }
 

@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
 use crate::{account::Secret, config};
 
 use super::{StopSignals, answer::Trouble};
@@ -23,28 +26,58 @@ pub(super) fn is_attended() -> bool {
 
 /// Asks for a line that may be seen. Ctrl-C ends the asking.
 pub(super) async fn ask(question: &str) -> Result<String, Trouble> {
+    let line = read_line(question).await?;
+    Ok(line.expose().to_owned())
+}
+
+/// Asks for a secret, which is not shown while it is typed or pasted. Nothing where it is left empty.
+pub(super) async fn ask_secret(question: &str) -> Result<Option<Secret>, Trouble> {
+    // Before the question: whoever is quick would see the first letters.
+    let silence = Silence::begin().map_err(|error| Trouble::io("keep what is typed from the screen", &error))?;
+    let line = read_line(question).await;
+    drop(silence);
+    // Neither was the line break shown.
+    let _ = writeln!(io::stderr());
+    line.map(|it| (!it.expose().is_empty()).then_some(it))
+}
+
+async fn read_line(question: &str) -> Result<Secret, Trouble> {
     let mut signals = StopSignals::listen().map_err(|error| Trouble::io("hear signals", &error))?;
     let mut stderr = io::stderr();
     let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
     let line = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map(|_| line)
+        let mut line = Zeroizing::new(String::new());
+        io::stdin().lock().read_line(&mut line).map(|_| Secret::new(line.trim()))
     });
     tokio::select! {
         () = signals.told_to_stop() => Err(Trouble::new("interrupted", "interrupted", "")),
         line = line => match line {
-            Ok(Ok(line)) => Ok(line.trim().to_owned()),
-            Ok(Err(error)) => Err(Trouble::io("read from the terminal", &error)),
+            Ok(line) => line.map_err(|error| Trouble::io("read from the terminal", &error)),
             Err(_) => Err(Trouble::new("internal", "the terminal could not be read", "")),
         },
     }
 }
 
-/// Asks for a secret, which is not shown while it is typed or pasted. Nothing where it is left empty.
-pub(super) fn ask_secret(question: &str) -> Result<Option<Secret>, Trouble> {
-    let answer = rpassword::prompt_password(question).map_err(|error| Trouble::io("read from the terminal", &error))?;
-    let secret = Secret::new(answer.trim());
-    Ok((!secret.expose().is_empty()).then_some(secret))
+/// While it lives, what is typed is not shown.
+struct Silence {
+    before: Termios,
+}
+
+impl Silence {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Now, &silent)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that has gone needs nothing any more.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
 }
 
 /// Everything that comes by standard input, or is in `file`; at most 64 KiB.

@@ -64,7 +64,7 @@ pub(super) async fn tokens(args: TokensArgs) -> ExitCode {
 async fn set(args: &SetArgs) -> Answer {
     let settings = args.account.common.settings()?;
     let account = seat::choose(&settings, args.account.account.as_deref(), "account", seat::any)?;
-    let mut proposal = if terminal::is_attended() { ask(seat::is_akuvox(account))? } else { read(&account.id)? };
+    let mut proposal = if terminal::is_attended() { ask(seat::is_akuvox(account)).await? } else { read(&account.id)? };
     proposal.prove &= !args.no_prove;
     propose(&settings, account.id.clone(), proposal).await
 }
@@ -101,7 +101,7 @@ fn read(entry_id: &AccountId) -> Result<Proposal, Trouble> {
     }
 }
 
-fn ask(needs_access: bool) -> Result<Proposal, Trouble> {
+async fn ask(needs_access: bool) -> Result<Proposal, Trouble> {
     let plain = |secret: Option<Secret>| match secret {
         Some(secret) if !secret.expose().bytes().all(|it| it.is_ascii_graphic()) => Err(Trouble::new(
             "forbidden_character",
@@ -110,8 +110,9 @@ fn ask(needs_access: bool) -> Result<Proposal, Trouble> {
         )),
         secret => Ok(secret),
     };
-    let access = if needs_access { plain(terminal::ask_secret("Access token (it is not shown): ")?)? } else { None };
-    let refresh = plain(terminal::ask_secret("Refresh token (it is not shown): ")?)?;
+    let access =
+        if needs_access { plain(terminal::ask_secret("Access token (it is not shown): ").await?)? } else { None };
+    let refresh = plain(terminal::ask_secret("Refresh token (it is not shown): ").await?)?;
     let tokens = match (access, refresh) {
         (Some(access), Some(refresh)) => ProposedTokens::Both { access, refresh },
         (Some(access), None) => ProposedTokens::Access(access),

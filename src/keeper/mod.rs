@@ -202,6 +202,14 @@ impl Keeper {
         self.0.accounts.get(account).map(|it| self.0.inventory(it))
     }
 
+    /// Asks the vendor for the doors and scenes of an account where what is known is nothing or old. A keeper with a
+    /// schedule does so by itself.
+    pub async fn look_around(&self, account: &AccountId) -> Result<(), CommandError> {
+        let keeping = self.0.accounts.get(account);
+        let keeping = keeping.ok_or_else(|| CommandError::new(Code::UnknownAccount, account))?;
+        self.0.look_around(keeping).await
+    }
+
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         let first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner).take();
