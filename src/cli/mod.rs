@@ -72,6 +72,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service until Ctrl-C or SIGTERM
+    #[command(after_help = "\
+Examples:
+  latchkey run --config /etc/latchkey.toml
+  LATCHKEY__MQTT__HOST=broker.local latchkey run
+
+`latchkey check` says before what is wrong. When it is told to stop, a renewal that is under way is brought to its end.")]
     Run(ConfigArgs),
     /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
     Check(check::CheckArgs),

@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use jiff::Timestamp;
-use latchkey::{clock::Clock, demo::clouds::What};
+use latchkey::{
+    clock::Clock,
+    demo::clouds::{Fault, FaultKind, Scope, What},
+};
 
 use crate::{
     command, run, run_json, stderr,
@@ -63,7 +66,7 @@ async fn every_command_is_carried_out_without_a_service() {
 }
 
 #[tokio::test]
-async fn status_calls_no_vendor_and_makes_no_store() {
+async fn status_calls_no_vendor_and_makes_no_store_and_nothing_is_renewed_by_the_way() {
     let bench = Bench::new().await;
     let (code, said, complaints) = run(&bench, &["status"], "").await;
     assert_eq!((code, complaints.as_str()), (0, ""));
@@ -86,6 +89,12 @@ async fn status_calls_no_vendor_and_makes_no_store() {
         }
     }
     assert_eq!(bench.n_calls(), n_calls);
+
+    // Nor does a command for one account call another's vendor, however long it takes.
+    let n_calls = bench.akuvox.counters().calls;
+    bench.aqara.inject(Fault::new(FaultKind::Slow).lasting(1.0).on(Scope::Action, 1));
+    let (code, _, complaints) = run(&bench, &["trigger", "warn"], "").await;
+    assert_eq!((code, bench.akuvox.counters().calls), (0, n_calls), "{complaints}");
 }
 
 #[tokio::test]

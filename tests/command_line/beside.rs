@@ -227,6 +227,19 @@ async fn every_command_is_carried_out_by_the_service_that_holds_the_store() {
 }
 
 #[tokio::test]
+async fn no_secret_on_its_way_to_the_service_is_logged() {
+    let mut bench = Bench::new().await;
+    let stub = Stub::start(&mut bench).await;
+    stub.answers(ok(json!({ "entry_id": "home", "outcome": "proved", "generation": 1 })));
+    bench.environment.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+    let tokens = "{\"refresh_token\": \"canary-refresh-token\"}";
+    let (code, said, log) = run(&bench, &["tokens", "set", "home"], tokens).await;
+    assert_eq!(code, 0, "{log}");
+    let (_, more, more_log) = run(&bench, &["login", "front_door", "--password-file", "-"], "canary-password").await;
+    assert!(!format!("{said}{log}{more}{more_log}").contains("canary"), "{log}{more_log}");
+}
+
+#[tokio::test]
 async fn status_and_errors_are_the_services() {
     let mut bench = Bench::new().await;
     let stub = Stub::start(&mut bench).await;

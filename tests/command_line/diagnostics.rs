@@ -1,10 +1,10 @@
-//! `latchkey diagnostics`: everything that helps, and no secret.
+//! `latchkey diagnostics`: everything that helps, and no secret; nor is there one in any command's log.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
-use crate::{alone, run, run_json};
+use crate::{alone, run, run_json, support::latchkey::Bench};
 
 #[tokio::test]
 async fn diagnostics_tell_how_everything_is_and_no_secret() {
@@ -52,4 +52,34 @@ async fn diagnostics_tell_of_a_store_that_does_not_open() {
     let error = &reply["data"]["store"]["error"];
     assert!(error["message"].as_str().unwrap().contains("permissions are 755"), "{reply}");
     assert!(error["hint"].as_str().unwrap().contains("chmod 700"), "{reply}");
+}
+
+#[tokio::test]
+async fn no_command_logs_a_secret_even_where_everything_is_logged() {
+    let mut bench = Bench::new().await;
+    bench.environment.push(("RUST_LOG".to_owned(), "trace".to_owned()));
+    let credentials = bench.akuvox.credentials(0);
+    bench.front_door = format!("user = {:?}", credentials.login);
+    let token = bench.folder.path().join("token.txt");
+    fs::write(&token, bench.aqara.sign_in(0).refresh_token).unwrap();
+    let mut secrets = Vec::new();
+    let mut said = String::new();
+    for (arguments, input) in [
+        (&["tokens", "set", "front_door"][..], bench.front_door_tokens()),
+        (&["login", "front_door", "--password-file", "-"], credentials.password.clone()),
+        (&["refresh", "front_door"], String::new()),
+        (&["trigger", "--refresh-token-file", token.to_str().unwrap(), "home", "warn"], String::new()),
+        (&["diagnostics"], String::new()),
+    ] {
+        let (akuvox, aqara) = (bench.akuvox.credentials(0), bench.aqara.credentials(0));
+        secrets.extend([akuvox.token, akuvox.refresh_token, aqara.access_token, aqara.refresh_token]);
+        let (_, on_stdout, on_stderr) = run(&bench, arguments, &input).await;
+        assert!(!on_stderr.is_empty(), "{arguments:?} logged nothing");
+        said.push_str(&on_stdout);
+        said.push_str(&on_stderr);
+    }
+    secrets.extend([bench.aqara.credentials(0).app_key, credentials.password, credentials.login]);
+    for secret in secrets {
+        assert!(!said.contains(&secret), "{secret} is in {said}");
+    }
 }
