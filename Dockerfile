@@ -8,7 +8,7 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/latchkey /usr/local/bin/latchkey
 # A new volume takes over owner and mode from here; the store refuses a folder that others may read.
 COPY --from=build --chown=65532:65532 --chmod=0700 /empty /data
-ENV LATCHKEY__STORE__PATH=/data
+ENV LATCHKEY__STORE__PATH=/data LATCHKEY_CONFIG=/config/latchkey.toml
 USER 65532:65532
 WORKDIR /data
 VOLUME /data

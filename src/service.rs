@@ -61,26 +61,18 @@ impl Service {
     /// stops nothing.
     pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let server = settings.web.listen.map(Server::bind).transpose()?;
-        let http = Http::new(settings.keeper.call_timeout, clock.clone()).map_err(StartError::Http)?;
         let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
         tell(&report);
         let fingerprints = store.fingerprint_key();
         let sled = Arc::new(store);
         let store: Arc<dyn Store> = sled.clone();
-        let connect = |settings: &AccountSettings| Account {
-            settings: settings.clone(),
-            vendor: vendor::connect(settings, &http),
-        };
-        let grounds = Grounds {
-            store: store.clone(),
-            fingerprints,
-            clock: clock.clone(),
-            refreshes_per_host: settings.keeper.refreshes_per_host,
-            unproven: settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect(),
-        };
+        let unproven = settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect();
+        let refreshes_per_host = settings.keeper.refreshes_per_host;
+        let grounds =
+            Grounds { store: store.clone(), fingerprints, clock: clock.clone(), refreshes_per_host, unproven };
         let web_key =
             server.is_some().then(|| WebKey::obtain(settings.web.key.as_ref(), &settings.store.path)).transpose()?;
-        let keeper = Keeper::start(settings.accounts.values().map(connect).collect(), grounds)?;
+        let keeper = keep(&settings, grounds, Keeper::start)?;
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let devices = devices(&settings);
@@ -142,6 +134,17 @@ impl Service {
             warn!("the admin API ended by a fault of its own");
         }
     }
+}
+
+/// How a keeper is started: with its schedule or without.
+pub(crate) type StartKeeper = fn(Vec<Account>, Grounds) -> Result<Keeper, UnreadableRecord>;
+
+/// Connects every account to its vendor, and starts a keeper over them.
+pub(crate) fn keep(settings: &Settings, grounds: Grounds, start: StartKeeper) -> Result<Keeper, StartError> {
+    let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).map_err(StartError::Http)?;
+    let connect =
+        |settings: &AccountSettings| Account { settings: settings.clone(), vendor: vendor::connect(settings, &http) };
+    Ok(start(settings.accounts.values().map(connect).collect(), grounds)?)
 }
 
 fn tell(report: &OpenReport) {

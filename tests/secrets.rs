@@ -159,14 +159,14 @@ async fn suffer(bench: &Bench, client: &Client, canaries: &mut Canaries) {
     for kind in kinds {
         let has_two_moments = matches!(kind, FaultKind::Http500 | FaultKind::Html | FaultKind::VendorBusy);
         for is_after in [false, true].into_iter().take(1 + usize::from(has_two_moments)) {
-            let fault = Fault { after: is_after, ..Fault::new(kind) };
+            let fault = Fault { after: is_after, retry_after: Some(0), ..Fault::new(kind) };
             bench.akuvox.inject(fault.clone());
             bench.aqara.inject(fault);
             for account in ["front_door", "home"] {
                 client.request(&format!("latchkey/{account}/refresh_tokens"), b"{}").await;
                 canaries.add_live(bench);
             }
-            bench.aqara.inject(Fault::new(kind).on(Scope::Action, 1));
+            bench.aqara.inject(Fault { retry_after: Some(0), ..Fault::new(kind) }.on(Scope::Action, 1));
             client.request("latchkey/home/trigger_scene", b"tv_warning").await;
             bench.akuvox.clear_faults();
             bench.aqara.clear_faults();

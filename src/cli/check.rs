@@ -26,6 +26,12 @@ const HELD_BACK: Duration = Duration::from_millis(38);
 const WORST_SKEW_SECONDS: i64 = 120;
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  latchkey check --config /etc/latchkey.toml
+  latchkey check --json | jq '.[] | select(.ok | not)'
+
+It may run beside the service, and changes nothing. It ends with 1 where something is wrong.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// Tokens live for a minute, so that their renewal can be watched. Nothing outside this machine is touched.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  latchkey demo
+  latchkey demo --token-lifetime 10s --broker localhost:1883")]
 pub(super) struct DemoArgs {
     /// Print one line of JSON when all is up, and nothing else
     #[arg(long)]

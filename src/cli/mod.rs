@@ -1,22 +1,43 @@
 //! The command line: one file a subcommand.
+//!
+//! A command that an account can be asked takes a `seat`: `alone`, with the store open and a keeper of its own, or at the
+//! `admin_api` of the service that holds the store. Either way it ends in one `answer`.
 
+mod admin_api;
+mod alone;
+mod answer;
 mod backup;
 mod check;
+mod completions;
 #[cfg(feature = "demo")]
 mod demo;
+mod diagnostics;
+mod forget;
+mod import;
+mod login;
+mod one_shot;
 #[cfg(feature = "demo")]
 mod onlooker;
 mod passphrase;
+mod private_file;
+mod refresh;
 mod restore;
 mod rotate_key;
 mod run;
+mod seat;
 #[cfg(feature = "demo")]
 pub mod simulate;
+mod status;
+mod table;
+mod targets;
+mod terminal;
+mod tokens;
+mod trigger;
 
 use std::{
     io::{self, IsTerminal, Write},
     panic::PanicHookInfo,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -30,11 +51,23 @@ use crate::config::{self, LogFormat, LogSettings, Settings};
 /// Bad usage or configuration, as in sysexits.
 const USAGE: u8 = 64;
 
+/// The version, the commit and the features of this build.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LATCHKEY_BUILD"), ")");
+
 /// Keeps vendor-cloud logins alive and shows them in Home Assistant
 ///
 /// Latchkey renews the tokens of Akuvox SmartPlus and Aqara Cloud before they die, and takes commands by MQTT.
 #[derive(Debug, Parser)]
-#[command(name = "latchkey", version, propagate_version = true)]
+#[command(name = "latchkey", version = VERSION, propagate_version = true)]
+#[command(after_help = "\
+Examples:
+  latchkey check                see that configuration, store, broker and clouds are well
+  latchkey login front_door     sign in, guided
+  latchkey status               how every account is
+  latchkey trigger home pin     run a scene
+
+Commands work beside a running service, by its admin API, and without one. `--json` prints the reply as a script reads it.
+They end with 0 (done), 1 (failed) or 64 (bad usage or configuration). `latchkey help login` teaches one of them.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,9 +76,28 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service until Ctrl-C or SIGTERM
+    #[command(after_help = "\
+Examples:
+  latchkey run --config /etc/latchkey.toml
+  LATCHKEY__MQTT__HOST=broker.local latchkey run
+
+`latchkey check` says before what is wrong. When it is told to stop, a renewal that is under way is brought to its end.")]
     Run(ConfigArgs),
     /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
     Check(check::CheckArgs),
+    Status(status::StatusArgs),
+    Login(login::LoginArgs),
+    Tokens(tokens::TokensArgs),
+    Refresh(refresh::RefreshArgs),
+    Trigger(trigger::TriggerArgs),
+    Scenes(targets::ScenesArgs),
+    Doors(targets::DoorsArgs),
+    Open(targets::OpenArgs),
+    Forget(forget::ForgetArgs),
+    Recall(forget::RecallArgs),
+    Import(import::ImportArgs),
+    Diagnostics(diagnostics::DiagnosticsArgs),
+    Completions(completions::CompletionsArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     RotateKey(rotate_key::RotateKeyArgs),
@@ -77,10 +129,23 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("the runtime cannot start: {error}")),
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Check(args) => check::check(args).await,
+            Command::Status(args) => status::status(args).await,
+            Command::Login(args) => login::login(args).await,
+            Command::Tokens(args) => tokens::tokens(args).await,
+            Command::Refresh(args) => refresh::refresh(args).await,
+            Command::Trigger(args) => trigger::trigger(args).await,
+            Command::Scenes(args) => targets::scenes(args).await,
+            Command::Doors(args) => targets::doors(args).await,
+            Command::Open(args) => targets::open(args).await,
+            Command::Forget(args) => forget::forget(args).await,
+            Command::Recall(args) => forget::recall(args).await,
+            Command::Import(args) => import::import(args).await,
+            Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
+            Command::Completions(args) => completions::completions(&args),
             Command::Backup(args) => backup::backup(&args),
             Command::Restore(args) => restore::restore(&args),
             Command::RotateKey(args) => rotate_key::rotate_key(&args),
@@ -89,15 +154,16 @@ pub fn main() -> ExitCode {
             #[cfg(feature = "demo")]
             Command::Simulate(args) => simulate::simulate(args).await,
         }
-    })
+    });
+    // A question that was given up still waits for its line.
+    runtime.shutdown_background();
+    code
 }
 
 impl ConfigArgs {
     /// The settings, or the exit code after everything that is wrong with them was said.
     fn load(&self) -> Result<Settings, ExitCode> {
-        let usual = Path::new("config/latchkey.toml");
-        let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
-        config::load(file, config::process_environment()).map_err(|errors| {
+        config::load(self.file().as_deref(), config::process_environment()).map_err(|errors| {
             let _ = writeln!(io::stderr(), "{errors}");
             ExitCode::from(USAGE)
         })

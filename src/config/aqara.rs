@@ -120,6 +120,11 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
     };
     let access_token_validity = section.parsed("access_token_validity", "7d");
     let scenes = section.named("scenes", "AL.832619739930738688");
+    section.report_obsolete(
+        "access_token",
+        "it is no longer used",
+        "remove it; Latchkey gets access tokens by itself, once it was given the refresh token with `latchkey tokens set`",
+    );
     Some(AqaraSettings {
         base_url: base_url?,
         app_id: app_id?,

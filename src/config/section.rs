@@ -125,6 +125,13 @@ impl<'a> Section<'a> {
         self.report(key, Problem::Missing { expected: expected.to_owned() }, mend);
     }
 
+    /// Tells of a key that older systems had, so that it is not taken for a typo.
+    pub(super) fn report_obsolete(&mut self, key: &str, why: &str, mend: &str) {
+        if self.values.remove(key).is_some() {
+            self.report_invalid(key, why, mend);
+        }
+    }
+
     /// Tells of the table itself: its name, or its place.
     pub(super) fn report_itself(&self, why: impl Into<String>, mend: impl Into<String>) {
         let problem = Problem::Invalid { why: why.into(), found: None };

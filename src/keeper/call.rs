@@ -82,6 +82,15 @@ impl Shared {
         Ok(ReplyData::Scenes { entry_id: keeping.id.clone(), scenes: self.inventory(keeping).scenes })
     }
 
+    /// Asks the vendor for doors and scenes where what is known is nothing or old.
+    pub(super) async fn look_around(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Result<(), CommandError> {
+        let rules = keeping.vendor.rules();
+        if !rules.has_doors && !rules.has_scenes {
+            return Ok(());
+        }
+        self.list(keeping, |is_old| is_old).await.map_err(|it| self.not_listed(keeping, it))
+    }
+
     fn known_target(&self, keeping: &Keeping, text: &str, of: fn(&Inventory) -> &[Target]) -> Option<Target> {
         let (shown, listed) = (self.inventory(keeping), self.listed(keeping));
         find_shown_or_listed(of(&shown), of(&listed), text).cloned()

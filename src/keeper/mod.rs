@@ -131,6 +131,18 @@ impl Keeper {
     ///
     /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
+        let keeper = Self::start_unscheduled(accounts, grounds)?;
+        let shared = &keeper.0;
+        for keeping in shared.accounts.values().filter(|it| !it.status().configured) {
+            warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
+        }
+        shared.tasks.spawn(shared.clone().run_agenda());
+        Ok(keeper)
+    }
+
+    /// As [`Keeper::start`], without the schedule: no vendor is called unless a command asks for it. For a process that
+    /// ends after one command.
+    pub fn start_unscheduled(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, first) = broadcast::channel(NOTICES);
         let configured = accounts.iter().map(|it| it.settings.id.clone()).collect();
@@ -163,12 +175,8 @@ impl Keeper {
         let now = shared.clock.now();
         for keeping in shared.accounts.values() {
             shared.look_over(keeping);
-            if !keeping.status().configured {
-                warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
-            }
             shared.agenda.plan(keeping, now);
         }
-        shared.tasks.spawn(shared.clone().run_agenda());
         Ok(Self(shared))
     }
 
@@ -201,6 +209,14 @@ impl Keeper {
     /// The doors and scenes of an account, as far as they are known.
     pub fn inventory(&self, account: &AccountId) -> Option<Inventory> {
         self.0.accounts.get(account).map(|it| self.0.inventory(it))
+    }
+
+    /// Asks the vendor for the doors and scenes of an account where what is known is nothing or old. A keeper with a
+    /// schedule does so by itself.
+    pub async fn look_around(&self, account: &AccountId) -> Result<(), CommandError> {
+        let keeping = self.0.accounts.get(account);
+        let keeping = keeping.ok_or_else(|| CommandError::new(Code::UnknownAccount, account))?;
+        self.0.look_around(keeping).await
     }
 
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::{disk::Disk, error::StoreError};
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// The lock is tried for about a second.
 const LOCK_TRIES: u32 = 40;

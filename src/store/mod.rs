@@ -33,6 +33,7 @@ mod disk;
 mod error;
 mod folder;
 mod frame;
+mod in_use;
 mod journal;
 mod key;
 mod open;
@@ -46,6 +47,7 @@ mod seal;
 mod sled_store;
 mod stored;
 mod upkeep;
+mod watched;
 mod writer;
 
 use std::{fmt, path::PathBuf, time::Duration};
@@ -58,8 +60,10 @@ pub use backup::{BackupError, Restored, back_up, restore};
 pub use counters::Stats;
 pub use error::StoreError;
 pub(crate) use folder::{check_private, install_private};
+pub use in_use::is_in_use;
 pub use rotate::{Rotated, rotate_key};
 pub use sled_store::SledStore;
+pub use watched::Watched;
 
 use crate::account::{AccountId, Fingerprint, Secret};
 
