@@ -23,7 +23,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("store");
         assert!(!is_in_use(&path));
-        let folder = Folder::take(&path, super::disk::real()).unwrap();
+        let folder = Folder::take(&path, crate::store::disk::real()).unwrap();
         assert!(is_in_use(&path));
         drop(folder);
         assert!(!is_in_use(&path));
