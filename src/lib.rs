@@ -6,6 +6,7 @@
 //! - [`service`]: the parts below put together, and taken apart in the right order.
 //! - [`mqtt`]: the connection, the topics, commands in and replies out. Only here is rumqttc known.
 //! - [`homeassistant`]: discovery payloads and state documents. Knows topics, no MQTT client.
+//! - [`web`]: the admin API by HTTP, events, health and metrics. Only here are axum and hyper known.
 //! - [`keeper`]: who renews and when: schedule, single flight, attempt before call, back-off. The heart.
 //! - [`vendor`]: the seam to the clouds, one folder a vendor. Only here is reqwest known.
 //! - [`store`]: the journal, sled beside it, sealing. Only here is sled known.
@@ -28,3 +29,4 @@ pub mod mqtt;
 pub mod service;
 pub mod store;
 pub mod vendor;
+pub mod web;

@@ -1,12 +1,13 @@
 //! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    account::AccountId,
     clock::Clock,
     config::{AccountSettings, Settings, StoreKey, VendorSettings},
     homeassistant::{AccountCard, Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
@@ -18,7 +19,8 @@ use crate::{
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
-    vendor::{self, Http, VendorKind},
+    vendor::{self, Http},
+    web::{self, AllowedHosts, Card, PortTaken, Server, WebKey},
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
@@ -30,8 +32,13 @@ const OUTBOX_LIMIT: usize = 50_000;
 /// A running Latchkey.
 pub struct Service {
     pub keeper: Keeper,
+    /// Where the admin API listens; none where it is switched off.
+    pub web: Option<SocketAddr>,
     stop: CancellationToken,
     bridge: JoinHandle<()>,
+    /// Ends the web edge's connections and event streams, before the keeper stops.
+    web_stop: CancellationToken,
+    web_task: Option<JoinHandle<()>>,
 }
 
 /// Why it did not start.
@@ -42,6 +49,8 @@ pub enum StartError {
     #[error("{0}. Run the version of Latchkey that wrote it, or a later one.")]
     Record(#[from] UnreadableRecord),
     #[error("{0}")]
+    Port(#[from] PortTaken),
+    #[error("{0}")]
     Tls(#[from] TlsError),
     #[error("the HTTP client could not be made: {0}")]
     Http(String),
@@ -51,22 +60,46 @@ impl Service {
     /// Opens the store, starts keeping the accounts, and connects to the broker in the background: a broker that is away
     /// stops nothing.
     pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let server = settings.web.listen.map(Server::bind).transpose()?;
         let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
         tell(&report);
         let fingerprints = store.fingerprint_key();
-        let store: Arc<dyn Store> = Arc::new(store);
+        let sled = Arc::new(store);
+        let store: Arc<dyn Store> = sled.clone();
         let unproven = settings.accounts.keys().filter(|it| report.is_unproven(it)).cloned().collect();
         let refreshes_per_host = settings.keeper.refreshes_per_host;
         let grounds =
             Grounds { store: store.clone(), fingerprints, clock: clock.clone(), refreshes_per_host, unproven };
+        let web_key =
+            server.is_some().then(|| WebKey::obtain(settings.web.key.as_ref(), &settings.store.path)).transpose()?;
         let keeper = keep(&settings, grounds, Keeper::start)?;
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let devices = devices(&settings);
         let announcements = devices.announcements(|account| keeper.inventory(account));
         let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
+        let (stop, web_stop) = (CancellationToken::new(), CancellationToken::new());
+        let web = server.as_ref().map(Server::address);
+        let web_task = server.zip(web_key).map(|(server, key)| {
+            let parts = web::Parts {
+                keeper: keeper.clone(),
+                accounts: settings.accounts.values().map(web_card).collect(),
+                store: sled,
+                link: link.clone(),
+                clock: clock.clone(),
+                key,
+                hosts: AllowedHosts::new(
+                    server.address(),
+                    settings.web.public_url.as_ref(),
+                    &settings.web.allowed_hosts,
+                ),
+                metrics_public: settings.web.metrics_public,
+                stop: web_stop.clone(),
+            };
+            tokio::spawn(server.run(web::router(parts), web_stop.clone(), stop.clone()))
+        });
         let rules = command_rules(&settings, &devices);
-        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules, clock.clone());
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules);
         let bridge = Bridge {
             info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
             announcer: announcer(&settings, &*store, announcements),
@@ -81,19 +114,24 @@ impl Service {
             topics,
             clock,
         };
-        let stop = CancellationToken::new();
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         info!(accounts = settings.accounts.len(), "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
-        Ok(Self { keeper, stop, bridge })
+        Ok(Self { keeper, web, stop, bridge, web_stop, web_task })
     }
 
     /// Lets a running refresh finish, answers what was asked, says goodbye to the broker and closes the store.
     pub async fn stop(self) {
         info!("stopping");
+        self.web_stop.cancel();
         self.keeper.stop().await;
         self.stop.cancel();
         if self.bridge.await.is_err() {
             warn!("the bridge ended by a fault of its own");
+        }
+        if let Some(web) = self.web_task
+            && web.await.is_err()
+        {
+            warn!("the admin API ended by a fault of its own");
         }
     }
 }
@@ -208,15 +246,8 @@ fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announce
 }
 
 fn command_rules(settings: &Settings, devices: &Devices) -> CommandRules {
-    let has_closed_doors = |it: &&AccountCard| it.vendor == VendorKind::Akuvox && !it.opens_doors;
-    let ids_of = |is_meant: &dyn Fn(&&AccountCard) -> bool| {
-        devices.accounts.iter().filter(is_meant).map(|it| it.id.clone()).collect()
-    };
-    CommandRules {
-        reply_prefix: settings.mqtt.reply_prefix.clone(),
-        doors_off: ids_of(&has_closed_doors),
-        code_fields: ids_of(&|it| it.logs_in_by_code),
-    }
+    let code_fields = devices.accounts.iter().filter(|it| it.logs_in_by_code).map(|it| it.id.clone());
+    CommandRules { reply_prefix: settings.mqtt.reply_prefix.clone(), code_fields: code_fields.collect() }
 }
 
 fn devices(settings: &Settings) -> Devices {
@@ -228,6 +259,10 @@ fn devices(settings: &Settings) -> Devices {
         public_url: settings.web.public_url.as_ref().map(|it| it.as_str().to_owned()),
     };
     Devices { house, accounts: settings.accounts.values().map(card).collect() }
+}
+
+fn web_card(settings: &AccountSettings) -> (AccountId, Card) {
+    (settings.id.clone(), Card { name: settings.name.clone(), share_access_token: settings.share_access_token })
 }
 
 fn card(settings: &AccountSettings) -> AccountCard {

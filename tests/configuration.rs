@@ -92,13 +92,17 @@ fn what_is_not_set_has_the_documented_default() {
     assert!(home_assistant.discovery);
     assert_eq!(home_assistant.birth_topic.as_str(), "homeassistant/status");
     assert_eq!((settings.log.filter.as_str(), settings.log.format), ("info", LogFormat::Human));
-    assert_eq!(settings.web.public_url, None);
+    let web = &settings.web;
+    assert_eq!(web.listen, Some("127.0.0.1:8780".parse().unwrap()));
+    assert_eq!((web.public_url.as_ref(), web.key.as_ref(), web.metrics_public), (None, None, false));
+    assert!(web.allowed_hosts.is_empty());
 
     let account = &settings.accounts[&id("front_door")];
     assert_eq!(account.refresh_every, Some(Duration::from_secs(518_400)));
     assert_eq!((account.safety_margin, account.jitter), (Duration::from_secs(86_400), Duration::from_secs(600)));
     assert_eq!(account.ambiguous, AmbiguousPolicy::RetryOnce);
     assert_eq!(account.min_refresh_gap, Duration::from_secs(60));
+    assert!(!account.share_access_token);
     let VendorSettings::Akuvox(akuvox) = &account.vendor else { panic!("{account:?}") };
     assert_eq!(akuvox.gate.as_str(), "https://gate.ecloud.akuvox.com:8600");
     assert!(!akuvox.doors);
@@ -171,11 +175,11 @@ fn an_aqara_account_says_who_signs_in_and_for_how_long() {
     let silent = aqara_of("");
     assert_eq!((silent.login, silent.account_type), (None, AccountType::Aqara));
     assert_eq!(silent.access_token_validity.to_string(), "7d");
-    let told = aqara_of("login = 'me@example.com'\naccount_type = 2\naccess_token_validity = '1y'\n");
-    assert_eq!((told.login, told.account_type), (Some(Secret::new("me@example.com")), AccountType::Virtual));
+    let told = aqara_of("login = 'me@example.com'\naccount_type = 1\naccess_token_validity = '1y'\n");
+    assert_eq!((told.login, told.account_type), (Some(Secret::new("me@example.com")), AccountType::Project));
     assert_eq!(told.access_token_validity.to_string(), "1y");
     for (wrong, key) in [
-        ("account_type = 3", "accounts.home.account_type"),
+        ("account_type = 2", "accounts.home.account_type"),
         ("account_type = 'virtual'", "accounts.home.account_type"),
         ("access_token_validity = '31d'", "accounts.home.access_token_validity"),
         ("access_token_validity = '7 days'", "accounts.home.access_token_validity"),
@@ -229,6 +233,21 @@ fn tls_moves_the_port_and_takes_certificates() {
     assert_eq!(tls.ca_file.as_ref(), Some(&files[0]));
     let client = tls.client.unwrap();
     assert_eq!([client.cert_file, client.key_file], [files[1].clone(), files[2].clone()]);
+}
+
+#[test]
+fn the_admin_api_listens_where_it_is_told_under_the_names_that_it_is_told_or_not_at_all() {
+    let web = read(&format!(
+        "[web]\nlisten = '[::]:8080'\nkey = 'your-api-key'\nallowed_hosts = ['Latchkey.local', '10.0.0.5']\n{MINIMAL}"
+    ))
+    .web;
+    assert_eq!(web.listen, Some("[::]:8080".parse().unwrap()));
+    assert_eq!(web.key, Some(Secret::new("your-api-key")));
+    assert_eq!(web.allowed_hosts, ["latchkey.local", "10.0.0.5"]);
+    assert_eq!(read(&format!("[web]\nenabled = false\n{MINIMAL}")).web.listen, None);
+    let from_environment = read_with(MINIMAL, &[("LATCHKEY__WEB__ALLOWED_HOSTS", "a.example, b.example")]).web;
+    assert_eq!(from_environment.allowed_hosts, ["a.example", "b.example"]);
+    assert!(read(&format!("{MINIMAL}share_access_token = true\n")).accounts[&id("front_door")].share_access_token);
 }
 
 // === The layers ===
@@ -406,6 +425,14 @@ fn settings_outside_of_accounts_are_held_to_their_ranges() {
         ("[mqtt]\nca_file = '/nowhere'\ntls = true\n", "mqtt.ca_file"),
         ("[home_assistant]\nannounce_delay = '1day'\n", "home_assistant.announce_delay"),
         ("[web]\npublic_url = 'latchkey.local'\n", "web.public_url"),
+        ("[web]\nlisten = '8780'\n", "web.listen"),
+        ("[web]\nlisten = 'localhost:8780'\n", "web.listen"),
+        ("[web]\nkey = 'short'\n", "web.key"),
+        ("[web]\nkey = 'with a blank'\n", "web.key"),
+        ("[web]\nallowed_hosts = 'latchkey.local'\n", "web.allowed_hosts"),
+        ("[web]\nallowed_hosts = [5]\n", "web.allowed_hosts"),
+        ("[web]\nallowed_hosts = ['http://latchkey.local']\n", "web.allowed_hosts"),
+        ("[web]\nmetrics_public = 'yes'\n", "web.metrics_public"),
         ("[log]\nlevel = 'wran'\n", "log.level"),
         ("[log]\nlevel = 'latchkey=loud'\n", "log.level"),
         ("[log]\nformat = 'xml'\n", "log.format"),
@@ -595,6 +622,9 @@ fn no_error_shows_a_secret() {
     let lines = bench.file("lines", &format!("{CANARY}\n{CANARY}"));
     for toml in [
         format!("[mqtt]\npassword = '{CANARY}'\n{MINIMAL}"),
+        format!("[web]\nkey = '{CANARY} '\n{MINIMAL}"),
+        format!("[web]\nkey = ['{CANARY}']\n{MINIMAL}"),
+        format!("[web]\nkey = '{CANARY} blank'\n{MINIMAL}"),
         format!("[mqtt]\nusername = 'a'\npassword = ['{CANARY}']\n{MINIMAL}"),
         format!("[mqtt]\nusername = 'a'\npassword = ' {CANARY}'\n{MINIMAL}"),
         format!("[mqtt]\nusername = 'a'\npassword = \"{CANARY}\\n\"\n{MINIMAL}"),

@@ -53,6 +53,14 @@ fn only_vendors_name_reqwest() {
 }
 
 #[test]
+fn only_the_web_its_client_and_the_demo_name_axum_and_hyper() {
+    let serves = |path: &Path| path.starts_with("web") || path.starts_with("demo");
+    assert_eq!(naming(&["axum::"], |path| !serves(path)), NOWHERE);
+    let asks = |path: &Path| path == Path::new("cli/admin_api.rs");
+    assert_eq!(naming(&["hyper::", "hyper_util::"], |path| !serves(path) && !asks(path)), NOWHERE);
+}
+
+#[test]
 fn only_the_clock_asks_for_the_time() {
     let asking = ["Timestamp::now(", "Instant::now(", "SystemTime::now("];
     assert_eq!(naming(&asking, |path| path != Path::new("clock.rs")), NOWHERE);
@@ -68,7 +76,7 @@ fn only_the_keeper_commits_to_the_store() {
 fn an_edge_never_calls_a_vendor() {
     // `check` asks the clouds for the time, which spends nothing.
     let is_edge = |path: &Path| {
-        ["mqtt", "homeassistant", "cli"].iter().any(|it| path.starts_with(it)) && !path.ends_with("cli/check.rs")
+        ["mqtt", "homeassistant", "web", "cli"].iter().any(|it| path.starts_with(it)) && !path.ends_with("cli/check.rs")
     };
     let calling = ["dyn Vendor", "vendor::connect", "vendor::Akuvox", "vendor::Aqara", "vendor::Http"];
     assert_eq!(naming(&calling, is_edge), NOWHERE);

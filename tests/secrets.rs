@@ -10,14 +10,19 @@ use latchkey::{
     demo::clouds::{Fault, FaultKind, Scope, What, akuvox::TokenValid},
     mqtt::Inbound,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     latchkey::{Bench, Client, Latchkey, files_below, latchkey, output, text},
     mosquitto::{Mosquitto, MosquittoOptions},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Of letters and signs that an encoding would change, so that each spelling is one of its own.
 const BROKER_PASSWORD: &str = "Canary-broker/pa55word+\"quoted\"=";
+const WEB_KEY: &str = "Canary-web/key+0123456789";
 const PASTED: &str = "Canary/pasted+token=0123456789\u{e9}";
 const PROPOSED: [&str; 4] =
     ["Canary-proposed/access+1=", "Canary-proposed/refresh+1=", "Canary-proposed/access+2=", "Canary-auth/token+3="];
@@ -191,6 +196,57 @@ async fn suffer(bench: &Bench, client: &Client, canaries: &mut Canaries) {
     client.request("latchkey/front_door/refresh_tokens", b"{}").await;
 }
 
+/// Every path of the admin API, well and badly asked. The one answer that is to hold a token is looked at apart.
+async fn ask_the_web(bench: &Bench, latchkey: &Latchkey, canaries: &mut Canaries) {
+    let log = latchkey.log();
+    let (_, address) = log.split_once("listens on http://").unwrap();
+    let address = address.lines().next().unwrap().to_owned();
+    let ask = async |method: &str, path: &str, body: &str| {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Latchkey-Key: {WEB_KEY}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let shared = ask("GET", "/v1/accounts/front_door/access-token", "").await;
+    let token = bench.akuvox.account(0).access_token.clone();
+    assert!(String::from_utf8_lossy(&shared).contains(&token), "the search finds nothing even where it is");
+
+    let document = String::from_utf8(ask("GET", "/openapi.json", "").await).unwrap();
+    let document: Value = serde_json::from_str(document.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let (token, refresh_token) = (PROPOSED[0], PROPOSED[1]);
+    let bodies = [
+        String::new(),
+        json!({ "refresh_token": bench.aqara.credentials(0).refresh_token }).to_string(),
+        json!({ "token": token, "refresh_token": refresh_token }).to_string(),
+        json!({ "code": PROPOSED[2] }).to_string(),
+        json!({ "password": PROPOSED[2], "keep": true }).to_string(),
+        json!({ "token": PASTED, token: 1 }).to_string(),
+        format!("{{\"refresh_token\": \"{PASTED}"),
+    ];
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if path.ends_with("/access-token") || path.ends_with("/events") {
+            continue;
+        }
+        for method in item.as_object().unwrap().keys().map(|it| it.to_ascii_uppercase()) {
+            for id in ["front_door", "home", PROPOSED[2]] {
+                let path = path.replace("{id}", id).replace("{key}", PROPOSED[3]);
+                for body in &bodies {
+                    let answer = ask(&method, &path, body).await;
+                    assert!(answer.starts_with(b"HTTP/1.1 "), "{method} {path}");
+                    canaries.add_live(bench);
+                    canaries.look_into(&format!("the answer to {method} {path}"), &answer);
+                }
+            }
+        }
+    }
+}
+
 fn with_users() -> Mosquitto {
     let users = vec![("latchkey".to_owned(), BROKER_PASSWORD.to_owned()), ("test".to_owned(), "test".to_owned())];
     Mosquitto::start_with(&MosquittoOptions { users, ..MosquittoOptions::default() })
@@ -201,12 +257,15 @@ async fn no_secret_is_found_anywhere_outside_the_seal() {
     let mut bench = Bench { mosquitto: with_users(), ..Bench::new().await };
     bench.keeper.push_str("call_timeout = \"5s\"\n");
     bench.mqtt = format!("username = \"latchkey\"\npassword = {}\n", json!(BROKER_PASSWORD));
+    bench.web = format!("key = {}\n", json!(WEB_KEY));
+    bench.front_door.push_str("share_access_token = true\n");
     bench.environment = vec![("RUST_LOG".to_owned(), "trace".to_owned())];
     bench.aqara.turn_knobs(|it| it.rate_limit_calls = None);
     let mut canaries = Canaries::default();
     canaries.add("the broker's password", BROKER_PASSWORD);
     canaries.add("the application's key", bench.aqara.credentials(0).app_key);
     canaries.add("what was pasted", PASTED);
+    canaries.add("the key of the admin API", WEB_KEY);
     for proposed in PROPOSED {
         canaries.add("what was proposed", proposed);
     }
@@ -218,6 +277,8 @@ async fn no_secret_is_found_anywhere_outside_the_seal() {
     bench.sign_in(&client).await;
     canaries.add_live(&bench);
     speak(&bench, &client, &mut canaries).await;
+    sign_in_anew(&bench, &client, &mut canaries).await;
+    ask_the_web(&bench, &latchkey, &mut canaries).await;
     sign_in_anew(&bench, &client, &mut canaries).await;
     suffer(&bench, &client, &mut canaries).await;
     logs.push(latchkey.log());

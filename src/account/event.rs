@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// The kind of an event. The event types of the Home Assistant event entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventType {
     /// A new grant is on disk.

@@ -11,7 +11,7 @@ pub struct Inventory {
 }
 
 /// One thing to act on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Target {
     /// What topics and entities call it, `[a-z0-9_]+`: the configured name, else a slug of the vendor's id. It outlives a
     /// change of the display name.

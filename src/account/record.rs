@@ -136,7 +136,7 @@ pub struct HandledUpdate {
 }
 
 /// What became of proposed tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateOutcome {
     /// The vendor accepted them in a refresh; their successors are the current grant.

@@ -13,7 +13,7 @@ use super::{
 const LEAST_SKEW: SignedDuration = SignedDuration::from_secs(5);
 
 /// How an account is. The options of the Home Assistant sensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// No tokens are held.
@@ -52,7 +52,7 @@ impl fmt::Display for Condition {
 }
 
 /// The access token at hand, in the words of the admin API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessTokenStatus {
     NotCached,
@@ -62,23 +62,30 @@ pub enum AccessTokenStatus {
 }
 
 /// The state document of an account. Every key is always present; times are RFC 3339 in UTC, or null.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Status {
     pub condition: Condition,
     pub access_token_status: AccessTokenStatus,
     pub configured: bool,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub access_token_expires_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub refresh_token_updated_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub refresh_token_expires_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub last_refresh_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub next_refresh_at: Option<Timestamp>,
+    #[schema(required)]
     pub last_error: Option<Code>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(required)]
     pub last_error_at: Option<Timestamp>,
     pub consecutive_failures: u32,
     pub refresh_count: u64,
@@ -89,8 +96,10 @@ pub struct Status {
     /// How far the vendor's clock is ahead of ours; none until it has answered.
     pub clock_skew_seconds: Option<i64>,
     #[serde(serialize_with = "on_off")]
+    #[schema(value_type = String, pattern = "^(ON|OFF)$")]
     pub problem: bool,
     #[serde(serialize_with = "on_off")]
+    #[schema(value_type = String, pattern = "^(ON|OFF)$")]
     pub cloud: bool,
 }
 
@@ -148,7 +157,10 @@ fn condition(record: &Record, policy: &Policy, around: Circumstances, now: Times
     if around.is_blocked {
         return Condition::Blocked;
     }
-    let Some(grant) = &record.current else { return Condition::Missing };
+    let Some(grant) = &record.current else {
+        // Keys that are refused at the first try are the same fault.
+        return if record.fault { Condition::ConfigFault } else { Condition::Missing };
+    };
     if record.dead.is_some() {
         return Condition::ReauthRequired;
     }

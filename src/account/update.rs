@@ -85,6 +85,7 @@ impl Record {
         let is_held = |grant: &Grant| grant.refresh.as_ref() == Some(refresh) && grant.refresh_end.is_none();
         if self.candidate.as_ref().is_some_and(|it| is_held(&it.grant)) && is_to_be_proved {
             self.amend_candidate(&proposal);
+            self.last_update.take_if(|it| fingerprint == Some(it.proposal));
             return Ok(Taken::Candidate);
         }
         if let Some(current) = self.current.as_ref().filter(|it| is_held(it)) {
@@ -116,6 +117,8 @@ impl Record {
                 failing_since: None,
                 refusals: Refusals::default(),
             });
+            // What came of it when it was given before is not what comes of it now.
+            self.last_update.take_if(|it| fingerprint == Some(it.proposal));
             // New tokens are not made to wait for the failures of the old ones, unless the vendor asked for patience.
             self.setbacks.not_before = self.setbacks.not_before.filter(|_| self.is_throttled());
             return Ok(Taken::Candidate);

@@ -199,6 +199,7 @@ impl Clouds {
         let (app_id, key_id, app_key) = (&aqara.app_id, &aqara.key_id, &aqara.app_key);
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n\n[store]\npath = {store:?}\n\n\
+             [web]\nlisten = \"127.0.0.1:0\"\n\n\
              [keeper]\nmin_refresh_gap = \"1s\"\n\n\
              [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = \"{akuvox_url}\"\n\n\
              [accounts.aqara_home]\nvendor = \"aqara\"\nname = \"Aqara home\"\nbase_url = \"{aqara_url}\"\n\

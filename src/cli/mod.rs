@@ -6,6 +6,7 @@
 mod admin_api;
 mod alone;
 mod answer;
+mod backup;
 mod check;
 mod completions;
 #[cfg(feature = "demo")]
@@ -17,8 +18,10 @@ mod login;
 mod one_shot;
 #[cfg(feature = "demo")]
 mod onlooker;
-mod private_file;
+mod passphrase;
 mod refresh;
+mod restore;
+mod rotate_key;
 mod run;
 mod seat;
 #[cfg(feature = "demo")]
@@ -94,6 +97,9 @@ Examples:
     Import(import::ImportArgs),
     Diagnostics(diagnostics::DiagnosticsArgs),
     Completions(completions::CompletionsArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    RotateKey(rotate_key::RotateKeyArgs),
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
     #[cfg(feature = "demo")]
@@ -139,6 +145,9 @@ pub fn main() -> ExitCode {
             Command::Import(args) => import::import(args).await,
             Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
             Command::Completions(args) => completions::completions(&args),
+            Command::Backup(args) => backup::backup(&args),
+            Command::Restore(args) => restore::restore(&args),
+            Command::RotateKey(args) => rotate_key::rotate_key(&args),
             #[cfg(feature = "demo")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "demo")]

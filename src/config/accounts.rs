@@ -32,6 +32,8 @@ pub struct AccountSettings {
     pub back_off: BackOff,
     /// [`KeeperSettings::min_refresh_gap`] unless the account has one of its own.
     pub min_refresh_gap: Duration,
+    /// Whether the admin API hands out the access token; false by default.
+    pub share_access_token: bool,
 }
 
 /// The cloud of an account, and what only that cloud needs.
@@ -122,6 +124,7 @@ fn read_account(section: &mut Section<'_>, id: Option<AccountId>, keeper: &Keepe
     let default_jitter = refresh_every.map_or(rhythm.jitter, |it| rhythm.jitter.min(it / 10));
     let jitter = section.duration("jitter", Duration::ZERO..=Duration::from_secs(86_400), default_jitter);
     let ambiguous = section.choice("ambiguous", POLICIES).unwrap_or(AmbiguousPolicy::RetryOnce);
+    let share_access_token = section.boolean("share_access_token", false);
     let min_refresh_gap = keeper::read_min_refresh_gap(section, keeper.min_refresh_gap);
     if let Some(refresh_every) = refresh_every {
         if refresh_every < jitter {
@@ -143,5 +146,6 @@ fn read_account(section: &mut Section<'_>, id: Option<AccountId>, keeper: &Keepe
         ambiguous,
         back_off: keeper.back_off,
         min_refresh_gap,
+        share_access_token,
     })
 }

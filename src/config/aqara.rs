@@ -60,15 +60,14 @@ pub enum Lang {
     Chinese,
 }
 
-/// What kind of account signs in, by Aqara's own numbers (protocol/aqara.md §5.1).
+/// What kind of account signs in, by Aqara's own numbers (protocol/aqara.md §5.1). A virtual account, 2, has nobody who
+/// could read a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountType {
     /// `0`, the default: somebody's account at Aqara, whose owner gets the code.
     Aqara,
     /// `1`: the project itself; its code alone says whose it is.
     Project,
-    /// `2`: an account that the project made up.
-    Virtual,
 }
 
 /// How long an access token is to live: 1 to 24 hours (`24h`), 1 to 30 days (`7d`) or 1 to 10 years (`1y`).
@@ -115,9 +114,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AqaraSettings> {
     let app_key = section.required_secret("app_key");
     let lang = section.choice("lang", &[("en", Lang::English), ("zh", Lang::Chinese)]);
     let login = section.secret("login");
-    let account_type = match section.whole_number("account_type", 0..=2, 0) {
+    let account_type = match section.whole_number("account_type", 0..=1, 0) {
         1 => AccountType::Project,
-        2 => AccountType::Virtual,
         _ => AccountType::Aqara,
     };
     let access_token_validity = section.parsed("access_token_validity", "7d");
@@ -178,7 +176,6 @@ impl AccountType {
         match self {
             AccountType::Aqara => 0,
             AccountType::Project => 1,
-            AccountType::Virtual => 2,
         }
     }
 }

@@ -37,6 +37,11 @@ impl BaseUrl {
 }
 
 impl PublicUrl {
+    /// The host's name or address, as it stands in a `Host` header.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

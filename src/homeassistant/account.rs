@@ -74,7 +74,8 @@ impl Maker<'_> {
             self.time("last_refresh", "Last refresh", "mdi:history"),
             self.time("next_refresh", "Next refresh", "mdi:update"),
             self.time("refresh_token_updated", "Refresh token updated", "mdi:key-change"),
-            self.consecutive_failures(),
+            self.number("consecutive_failures", "Consecutive failures", "mdi:counter", StateClass::Measurement),
+            self.clock_skew(),
             self.last_error(),
             self.needs_attention(),
             self.advice(),
@@ -85,6 +86,15 @@ impl Maker<'_> {
         // Akuvox does not say when a refresh token ends (protocol/akuvox.md §4), so there is nothing to show.
         if card.vendor != VendorKind::Akuvox {
             components.push(self.time("refresh_token_expires", "Refresh token expires", "mdi:calendar-end"));
+        }
+        // Nor how many calls it allows.
+        if card.vendor == VendorKind::Aqara {
+            components.push(self.number(
+                "calls_this_month",
+                "Calls this month",
+                "mdi:cloud-upload-outline",
+                StateClass::TotalIncreasing,
+            ));
         }
         if card.logs_in_by_code {
             components.extend([self.request_login_code(), self.login_code()]);
@@ -105,12 +115,25 @@ impl Maker<'_> {
         (key.to_owned(), Component::Sensor(Sensor { class: Some(SensorClass::Timestamp), ..sensor }))
     }
 
-    fn consecutive_failures(&self) -> (String, Component) {
-        let key = "consecutive_failures";
-        let common = self.common(Platform::Sensor, key, "Consecutive failures").diagnostic().icon("mdi:counter");
+    /// A number of the state document, whose field is `key`. It is for those who look closely, so it is not enabled.
+    fn number(&self, key: &str, name: &str, icon: &'static str, class: StateClass) -> (String, Component) {
+        let common = self.common(Platform::Sensor, key, name).diagnostic().icon(icon);
         let common = Common { enabled_by_default: false, ..common };
-        let sensor = self.sensor(common, "value_json.consecutive_failures");
-        (key.to_owned(), Component::Sensor(Sensor { state_class: Some(StateClass::Measurement), ..sensor }))
+        let sensor = self.sensor(common, &format!("value_json.{key}"));
+        (key.to_owned(), Component::Sensor(Sensor { state_class: Some(class), ..sensor }))
+    }
+
+    /// How far the vendor's clock is ahead of this machine's.
+    fn clock_skew(&self) -> (String, Component) {
+        let key = "clock_skew";
+        let common = self.common(Platform::Sensor, key, "Clock skew").diagnostic().icon("mdi:clock-alert-outline");
+        let common = Common { enabled_by_default: false, ..common };
+        let sensor = Sensor {
+            class: Some(SensorClass::Duration { unit_of_measurement: "s" }),
+            state_class: Some(StateClass::Measurement),
+            ..self.sensor(common, "value_json.clock_skew_seconds")
+        };
+        (key.to_owned(), Component::Sensor(sensor))
     }
 
     /// A code, or `none`: an error that never happened is not an unknown one.

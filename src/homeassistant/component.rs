@@ -99,12 +99,15 @@ pub(super) struct Sensor {
 pub(super) enum SensorClass {
     Enum { options: [Condition; Condition::ALL.len()] },
     Timestamp,
+    Duration { unit_of_measurement: &'static str },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StateClass {
     Measurement,
+    /// It only grows, or starts again at nothing.
+    TotalIncreasing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -48,9 +48,9 @@ pub(super) enum CallFailure {
 }
 
 /// An access token that has not ended.
-struct HeldAccess {
-    access: Secret,
-    generation: u64,
+pub(super) struct HeldAccess {
+    pub(super) access: Secret,
+    pub(super) generation: u64,
     /// Far enough from its end to be used without a thought.
     is_fresh: bool,
 }
@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// A usable access token, fetched where none is held. `rejected`: the generation whose token the vendor rejected.
-    async fn live_access(
+    pub(super) async fn live_access(
         self: &Arc<Self>,
         keeping: &Arc<Keeping>,
         rejected: Option<u64>,

@@ -15,6 +15,7 @@ use crate::{
 use super::{
     flight::Flight,
     notice::{Event, Notice, Trigger},
+    tally::Tallies,
 };
 
 /// An account that is kept.
@@ -24,6 +25,7 @@ pub(super) struct Keeping {
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     pub(super) flight: Mutex<Option<Flight>>,
+    pub(super) tallies: Tallies,
     store: Arc<dyn Store>,
     notices: broadcast::Sender<Notice>,
     /// What is on disk; replaced only after a commit.
@@ -62,6 +64,7 @@ impl Keeping {
             policy,
             clock,
             flight: Mutex::default(),
+            tallies: Tallies::default(),
             store,
             notices,
             record: RwLock::new(Arc::new(record)),

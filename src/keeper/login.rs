@@ -257,7 +257,7 @@ impl Shared {
         if record.current.as_ref().is_some_and(|it| unread.received_at < it.issued_at) {
             return None;
         }
-        let answer = Answer { body: unread.body, vendor_ahead_by: None, retry_after: None };
+        let answer = Answer::of(unread.body);
         // A success reads the same whatever it was done with.
         let fresh = read_login(keeping, &answer, SignInKind::Code).ok()?;
         info!(account = %keeping.id, "the answer to a login that was kept can be read now");

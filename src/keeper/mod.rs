@@ -21,7 +21,10 @@ mod limits;
 mod login;
 mod notice;
 mod quotas;
+mod reply;
 mod settle;
+mod share;
+mod tally;
 mod tell;
 mod twins;
 mod update;
@@ -40,6 +43,9 @@ use tracing::{error, info, warn};
 
 pub use command::{Command, CommandError, Reply, ReplyData};
 pub use notice::{Event, Notice, Trigger};
+pub use reply::reply_json;
+pub use share::LiveAccess;
+pub use tally::Tally;
 
 use crate::{
     account::{AccountId, Code, FingerprintKey, Inventory, Policy, Record, Status},
@@ -267,9 +273,11 @@ impl Shared {
 
     /// Takes one call from what the vendor allows, or tells how long until there is room.
     fn spend_call(&self, keeping: &Keeping, purpose: Purpose) -> Result<(), Duration> {
-        let Some(budget) = keeping.vendor.budget() else { return Ok(()) };
-        self.limits.spend(&budget, purpose)?;
-        self.quotas.count(&budget, self.clock.now());
+        if let Some(budget) = keeping.vendor.budget() {
+            self.limits.spend(&budget, purpose)?;
+            self.quotas.count(&budget, self.clock.now());
+        }
+        keeping.tallies.count_call(purpose);
         Ok(())
     }
 

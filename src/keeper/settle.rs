@@ -121,7 +121,7 @@ impl Shared {
         let finished = record.unread.as_ref().and_then(|unread| {
             let grant = record.grant(unread.slot).filter(|it| it.generation == unread.generation)?;
             let refresh = grant.refresh.as_ref()?;
-            let answer = Answer { body: unread.body.clone(), vendor_ahead_by: None, retry_after: None };
+            let answer = Answer::of(unread.body.clone());
             let fresh = read_refresh(keeping, &answer).ok()?;
             let attempt = Attempt {
                 id: fastrand::u64(..),

@@ -40,7 +40,10 @@ impl Shared {
             }
         };
         let _ = taken.send(());
-        self.agenda.plan(keeping, self.clock.now());
+        if outcome != Taken::Candidate {
+            // What is to be proved is planned when its flight ends, so that nobody else starts another one.
+            self.agenda.plan(keeping, self.clock.now());
+        }
         match outcome {
             Taken::Candidate => {
                 log_captured(keeping, &proposal.tokens);

@@ -187,7 +187,11 @@ impl Bridge {
     fn notice(&mut self, notice: Result<Notice, RecvError>, presence: &mut Presence) {
         match notice {
             Ok(Notice::Changed(account)) => self.publish_state(&account, presence),
-            Ok(Notice::Inventory(_)) => self.want_devices(),
+            Ok(Notice::Inventory(account)) => {
+                self.want_devices();
+                // The calls that it took are counted there.
+                self.publish_state(&account, presence);
+            }
             Ok(Notice::Happened(account, event)) => {
                 self.publish_state(&account, presence);
                 let payload = serde_json::to_vec(&event).expect("an event of plain fields is JSON");

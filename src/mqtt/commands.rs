@@ -9,15 +9,12 @@ use tracing::{debug, warn};
 
 use crate::{
     account::{AccountId, Code, Condition},
-    clock::Clock,
     config::TopicPrefix,
-    keeper::{Command, CommandError, Keeper, Reply},
+    keeper::{Command, CommandError, Keeper, Reply, reply_json},
 };
 
 use super::{
     Inbound, Link, Outgoing,
-    repeats::{Meeting, Repeats},
-    reply,
     request::{Request, Target},
     topics::{Address, Topics, Verb},
 };
@@ -31,17 +28,14 @@ pub struct Commands {
     keeper: Keeper,
     topics: Topics,
     rules: CommandRules,
-    repeats: Repeats,
     room: Semaphore,
 }
 
-/// What commands by MQTT may do and may not.
+/// What commands have to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct CommandRules {
     /// Below which a request may have its answer sent.
     pub reply_prefix: TopicPrefix,
-    /// The accounts that have doors, which are not to be opened by MQTT.
-    pub doors_off: BTreeSet<AccountId>,
     /// The accounts that have a field for a login code in Home Assistant.
     pub code_fields: BTreeSet<AccountId>,
 }
@@ -60,8 +54,8 @@ struct ReplyTo {
 }
 
 impl Commands {
-    pub fn new(link: Link, keeper: Keeper, topics: Topics, rules: CommandRules, clock: Clock) -> Self {
-        Self { link, keeper, topics, rules, repeats: Repeats::new(clock), room: Semaphore::new(AT_A_TIME) }
+    pub fn new(link: Link, keeper: Keeper, topics: Topics, rules: CommandRules) -> Self {
+        Self { link, keeper, topics, rules, room: Semaphore::new(AT_A_TIME) }
     }
 
     /// Takes one message from receipt to reply. Exactly one reply, whatever the message holds.
@@ -147,9 +141,6 @@ impl Commands {
         if was_kept && verb.acts_on_house() {
             return Err(CommandError::new(Code::TooLate, entry_id));
         }
-        if matches!(command, Command::OpenDoor { .. }) && self.rules.doors_off.contains(entry_id) {
-            return Err(CommandError::new(Code::DoorsOff, entry_id));
-        }
         Ok(command)
     }
 
@@ -159,23 +150,13 @@ impl Commands {
     }
 
     /// New tokens are acknowledged when they are durable, everything else on receipt: acknowledgements go in order, and a
-    /// slow vendor must not hold up the others.
+    /// slow vendor must not hold up the others. So a login may be delivered again, which the keeper knows by its code.
     async fn carry_out(&self, command: Command, message: &Inbound) -> Reply {
         let brings_tokens = matches!(command, Command::UpdateTokens { .. });
         if !brings_tokens {
             self.acknowledge(message);
         }
         let whom = command.entry_id().clone();
-        let lost = || Err(CommandError::new(Code::Internal, whom.clone()));
-        let first = match self.repeats.meet(&command, message) {
-            Meeting::New => None,
-            Meeting::First(tell) => Some(tell),
-            Meeting::Again(mut reply) => {
-                debug!(topic = message.topic, "the same was sent before: it is answered again, and not done again");
-                let reply = reply.wait_for(Option::is_some).await;
-                return reply.ok().and_then(|it| it.clone()).unwrap_or_else(lost);
-            }
-        };
         let is_login = matches!(command, Command::Login { .. });
         let field = (is_login && self.rules.code_fields.contains(&whom)).then(|| self.topics.login_field(&whom));
         if let Some(field) = &field {
@@ -187,12 +168,9 @@ impl Commands {
             let _ = ticket.taken.await;
             self.acknowledge(message);
         }
-        let reply = ticket.reply.await.unwrap_or_else(|_| lost());
+        let reply = ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)));
         if let Some(field) = field {
             self.link.publish(Outgoing::retained(field, FIELD_READY));
-        }
-        if let Some(first) = first {
-            first.send_replace(Some(reply.clone()));
         }
         reply
     }
@@ -207,7 +185,7 @@ impl Commands {
         if let Err(error) = reply {
             warn!(command = verb.as_str(), code = %error.code, "not done: {error}. {}", error.hint);
         }
-        let payload = Bytes::from(reply::payload(reply, transaction));
+        let payload = Bytes::from(reply_json(reply, transaction));
         if let Some(wished) = to.wished {
             let answer = Outgoing::passing(wished, payload.clone());
             self.link.publish(Outgoing { correlation_data: to.correlation_data, ..answer });

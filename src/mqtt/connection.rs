@@ -216,6 +216,7 @@ impl<'a> Connection<'a> {
         self.ready_since = Some(self.shared.clock.monotonic());
         self.shared.with_outbox(|outbox| outbox.went_online());
         self.shared.is_connected.send_replace(true);
+        self.shared.n_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.shared.tell(LinkEvent::Connected { session_present: self.session_present });
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -36,6 +36,20 @@ pub struct Events {
     ended: CancellationToken,
 }
 
+/// Figures of a link since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    pub is_connected: bool,
+    /// How often everything stood: all but the first are reconnects.
+    pub connections: u64,
+    /// Messages that wait to be published, or for their acknowledgement.
+    pub outbox: usize,
+    /// Messages that came and wait to be read.
+    pub unread: usize,
+    /// Messages that were dropped because the outbox was full or their topic impossible.
+    pub dropped: u64,
+}
+
 /// What the handle and the task that runs the connection have in common.
 ///
 /// The locks are never held across an await, so they are those of the standard library.
@@ -46,6 +60,7 @@ pub(super) struct Shared {
     /// Tells the task that there is something to send.
     pub(super) work: Notify,
     pub(super) is_connected: watch::Sender<bool>,
+    pub(super) n_connections: AtomicU64,
     is_idle: watch::Sender<bool>,
     pub(super) stop: CancellationToken,
     ended: CancellationToken,
@@ -68,6 +83,7 @@ impl Link {
             acks: Mutex::default(),
             work: Notify::new(),
             is_connected: watch::channel(false).0,
+            n_connections: AtomicU64::new(0),
             is_idle: watch::channel(true).0,
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -109,6 +125,17 @@ impl Link {
     /// How many messages were dropped because the outbox was full or their topic impossible.
     pub fn n_dropped(&self) -> u64 {
         self.0.with_outbox(|outbox| outbox.n_dropped())
+    }
+
+    pub fn stats(&self) -> LinkStats {
+        let (outbox, dropped) = self.0.with_outbox(|outbox| (outbox.len(), outbox.n_dropped()));
+        LinkStats {
+            is_connected: self.is_connected(),
+            connections: self.0.n_connections.load(Ordering::Relaxed),
+            outbox,
+            unread: self.0.n_unread.load(Ordering::Relaxed),
+            dropped,
+        }
     }
 
     /// Waits until everything that was published has been acknowledged, or the link has ended.

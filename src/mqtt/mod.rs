@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`message`] and [`settings`] are what goes in and comes out, [`link`] is the handle that the
 //! rest of Latchkey holds, and behind it `session` keeps a `connection` alive and feeds it from the `outbox`. On top of
-//! it, [`topics`] names what goes where, [`request`] and `reply` are payloads in and out, [`commands`] carries one
+//! it, [`topics`] names what goes where, [`request`] is payloads in, [`commands`] carries one
 //! message from receipt to reply, and [`bridge`] is the task that drives all of it.
 
 mod backoff;
@@ -10,8 +10,6 @@ mod connection;
 mod failure;
 mod outbox;
 mod receipts;
-mod repeats;
-mod reply;
 mod session;
 
 pub mod bridge;
@@ -25,7 +23,7 @@ pub mod tls;
 pub mod topics;
 
 pub use failure::LinkFailure;
-pub use link::{Events, Link};
+pub use link::{Events, Link, LinkStats};
 pub use message::{AckToken, Inbound, LinkEvent, Outgoing, Qos};
 pub use settings::{Backoff, LinkSettings, Subscription, Will};
 pub use tls::{TlsError, TlsSettings};

@@ -148,6 +148,11 @@ impl Outbox {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
+    /// Messages that wait, and those on their way that were not acknowledged yet.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.in_flight.iter().filter(|it| it.entry.is_some()).count()
+    }
+
     pub(super) fn n_dropped(&self) -> u64 {
         self.n_dropped
     }

@@ -1,8 +1,8 @@
 //! A file that only takes up room, so that a full disk still takes the commit in hand.
 
-use std::{fs, io, io::Write, sync::Arc};
+use std::{fs, io, sync::Arc};
 
-use super::folder::{Folder, private};
+use super::folder::Folder;
 
 const NAME: &str = "ballast";
 const LEN: usize = 1024 * 1024;
@@ -36,29 +36,31 @@ impl Ballast {
 
     /// Gives its room back; whether there was any.
     pub(super) fn release(&self) -> bool {
-        fs::remove_file(self.folder.path(NAME)).is_ok()
+        self.folder.disk().remove(&self.folder.path(NAME)).is_ok()
     }
 
     fn write(&self) -> io::Result<()> {
-        let mut file = private().write(true).create(true).truncate(true).open(self.folder.path(NAME))?;
+        let disk = self.folder.disk();
+        let file = disk.create(&self.folder.path(NAME))?;
         // Random bytes, as a filesystem that compresses would hold nothing back for zeros.
         let mut chunk = vec![0; CHUNK];
-        for _ in 0..LEN / CHUNK {
+        for at in (0..LEN).step_by(CHUNK) {
             fastrand::fill(&mut chunk);
-            file.write_all(&chunk)?;
+            disk.write(&file, &chunk, at as u64)?;
         }
-        file.sync_all()
+        disk.sync(&file)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::disk::real;
 
     #[test]
     fn ballast_comes_and_goes_and_a_short_one_is_made_whole() {
         let base = tempfile::tempdir().unwrap();
-        let folder = Arc::new(Folder::take(&base.path().join("store")).unwrap());
+        let folder = Arc::new(Folder::take(&base.path().join("store"), real()).unwrap());
         let ballast = Ballast::new(folder.clone());
         assert!(!ballast.is_present());
         ballast.ensure().unwrap();

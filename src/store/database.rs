@@ -11,11 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    error::StoreError,
-    folder::{Folder, sync_folder},
-    seal::Sealed,
-};
+use super::{disk, error::StoreError, folder::Folder, seal::Sealed};
 use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
@@ -54,7 +50,12 @@ pub(super) struct Breakage {
 impl Database {
     /// Opens sled in the folder, making it where it is missing. If that fails, the database says why.
     pub(super) fn open(folder: &Folder) -> Self {
-        let path = folder.path(NAME);
+        Self::open_as(folder, NAME)
+    }
+
+    /// As [`Database::open`], under another name.
+    pub(super) fn open_as(folder: &Folder, name: &str) -> Self {
+        let path = folder.path(name);
         let state = match open_sled(&path) {
             Ok(database) => State::Open(database),
             Err(breakage) => {
@@ -124,6 +125,31 @@ impl Database {
 
     pub(super) fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.with(|database| database.contains_key(spent_key(account, fingerprint)))
+    }
+
+    /// All spent fingerprints, by their keys.
+    pub(super) fn spent(&mut self) -> Result<Pairs, StoreError> {
+        self.with(|database| {
+            let spent =
+                database.range([SPENT]..[SPENT + 1]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            spent.collect()
+        })
+    }
+
+    /// Takes pairs that another one had.
+    pub(super) fn copy_in(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut batch = sled::Batch::default();
+            for (key, value) in pairs {
+                batch.insert(key.as_slice(), value.as_slice());
+            }
+            database.apply_batch(batch)
+        })
+    }
+
+    /// Hands what was applied to the operating system, so that it outlives a kill of this process.
+    pub(super) fn hand_over(&mut self) -> Result<(), StoreError> {
+        self.with(|database| database.flush().map(drop))
     }
 
     /// Makes all that was applied durable.
@@ -196,7 +222,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
 /// snapshot as its newest and never open again.
 fn prepare(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_folder)?,
+        Ok(()) => path.parent().map_or(Ok(()), |it| disk::real().sync_folder(it))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
@@ -225,7 +251,7 @@ fn sync_files(path: &Path) -> io::Result<()> {
         let file = fs::File::open(file)?;
         if is_folder { file.sync_all() } else { file.sync_data() }
     })?;
-    sync_folder(path)
+    disk::real().sync_folder(path)
 }
 
 /// Visits all below `path`. What sled's own threads remove meanwhile is no error.

@@ -23,8 +23,20 @@ pub enum StoreError {
     KeyMalformed { place: String },
     #[error("the store in {} was sealed with another key", .folder.display())]
     KeyWrong { folder: PathBuf },
+    #[error("the key is given by the settings and lies in no file that could take a new one")]
+    KeyGiven,
+    #[error("the new key beside {} could not take its place", .path.display())]
+    KeyStuck { path: PathBuf },
+    #[error("that key is the one in use")]
+    KeyUnchanged,
     #[error("the store was written by a later Latchkey (format {version})")]
     NewerFormat { version: u8 },
+    #[error("there is no store in {}", .folder.display())]
+    NoStore { folder: PathBuf },
+    #[error("{} already holds a store", .folder.display())]
+    StoreExists { folder: PathBuf },
+    #[error("{} has a damaged record", .path.display())]
+    DamagedJournal { path: PathBuf },
     #[error("there is no room left in {}", .folder.display())]
     NoRoom { folder: PathBuf },
     #[error("{} cannot be written to", .folder.display())]
@@ -61,6 +73,19 @@ impl StoreError {
             Self::KeyWrong { .. } => {
                 "Give the key that this store was made with, or point store.path at the store that belongs to this key."
             }
+            Self::KeyGiven => "Name a file for the new key with `--to FILE`, and give that one to Latchkey afterwards.",
+            Self::KeyStuck { .. } => {
+                "Move the `.next` file beside it to its place by hand, or name a file for the new key with `--to FILE`."
+            }
+            Self::KeyUnchanged => "Name a file that does not exist yet; it is made with a new key.",
+            Self::NoStore { .. } => "See whether store.path is right; a store is made at the first start.",
+            Self::StoreExists { .. } => {
+                "Give this Latchkey another store.path, or add `--set-aside`: the store there is kept in a folder beside \
+                 the restored one."
+            }
+            Self::DamagedJournal { .. } => {
+                "Restart the Latchkey that uses it, which mends it from its second copy, and try again."
+            }
             Self::NewerFormat { .. } => {
                 "Run the Latchkey that wrote it, or a later one, or restore a backup that was made before."
             }
@@ -78,7 +103,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn io(doing: &'static str, path: impl Into<PathBuf>, error: &io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, error: &io::Error) -> Self {
         let path = path.into();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoRoom { folder: folder_of(path) },

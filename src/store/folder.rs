@@ -1,17 +1,18 @@
 //! The store's folder: ours alone, locked for as long as the process lives, and still the one that was locked.
 
 use std::{
-    fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::{self, DirBuilder, File, Metadata, TryLockError},
+    io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use jiff::Timestamp;
 
-use super::error::StoreError;
+use super::{disk::Disk, error::StoreError};
 
 pub(super) const LOCK: &str = "lock";
 
@@ -23,24 +24,25 @@ const LOCK_PAUSE: Duration = Duration::from_millis(25);
 pub(super) struct Folder {
     path: PathBuf,
     lock: File,
+    disk: Arc<dyn Disk>,
 }
 
 impl Folder {
     /// Makes the folder (0700) where there is none, refuses one that others can enter, and takes its lock.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn take(path: &Path, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_dir() => return Err(StoreError::NotAFolder { path: path.into() }),
             Ok(metadata) => check_private(path, &metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, &*disk)?,
             Err(error) => return Err(StoreError::io("look at", path, &error)),
         }
         let lock_path = path.join(LOCK);
-        let lock = private().write(true).create(true).truncate(false).open(&lock_path);
+        let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(|error| StoreError::io("open", &lock_path, &error))?;
         // A process that was just killed, or forked, may hold on to it for a moment longer.
         for _ in 0..LOCK_TRIES {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { path: path.into(), lock }),
+                Ok(()) => return Ok(Self { path: path.into(), lock, disk }),
                 Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", lock_path, &error)),
             }
@@ -52,19 +54,23 @@ impl Folder {
         &self.path
     }
 
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Makes renames and new names in the folder durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        sync_folder(&self.path)
+        self.disk.sync_folder(&self.path)
     }
 
     /// Puts a file of `bytes` in place of `name` in one step. The content is durable when this returns, the name only
     /// after [`Folder::sync`]. A kill leaves the old file, or the new one, and perhaps a `.new` to be cleared away.
     pub(super) fn install(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
-        install(&self.path(name), bytes)
+        install(self.disk(), &self.path(name), bytes)
     }
 
     /// A free name for what is set aside: `<name>.damaged-<seconds since 1970>`. Of earlier ones the newest stays.
@@ -111,33 +117,38 @@ impl Folder {
     }
 }
 
-/// Options for a file that only its owner can read.
-pub(super) fn private() -> OpenOptions {
-    let mut options = File::options();
-    options.mode(0o600);
-    options
+/// As [`Folder::install`], for a file of somebody else's.
+pub(crate) fn install_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    install(&*super::disk::real(), path, bytes).map(drop)
 }
 
 /// As [`Folder::install`], for any path.
-pub(super) fn install(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut new_path = path.as_os_str().to_owned();
-    new_path.push(".new");
+pub(super) fn install(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let new_path = beside(path, ".new");
     let written = (|| {
-        let mut file = private().read(true).write(true).create(true).truncate(true).open(&new_path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new_path, path)?;
+        let file = disk.create(&new_path)?;
+        disk.write(&file, bytes, 0)?;
+        disk.sync(&file)?;
+        disk.rename(&new_path, path)?;
         Ok(file)
     })();
     if written.is_err() {
         // A half-written file takes room that the next try may need. If it cannot go, the next start clears it away.
-        let _ = fs::remove_file(&new_path);
+        let _ = disk.remove(&new_path);
     }
     written
 }
 
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// The path with `suffix` after its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The folder that holds `path`.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether `file` is what lies at `path`.
@@ -147,7 +158,7 @@ pub(super) fn is_in_place(file: &File, path: &Path) -> bool {
 }
 
 /// Refuses what others can read or what belongs to somebody else.
-pub(super) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
+pub(crate) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
     // Where /proc is missing, the owner goes unchecked; the permissions still are.
     if let Some(us) = fs::metadata("/proc/self").ok().map(|it| it.uid())
         && metadata.uid() != us
@@ -161,11 +172,11 @@ pub(super) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), Stor
     Ok(())
 }
 
-fn make(path: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|it| StoreError::io("make", path, &it))?;
     // The new name is durable once its parent is. A parent that we may not open was there before.
     for parent in path.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty()) {
-        if sync_folder(parent).is_err() {
+        if disk.sync_folder(parent).is_err() {
             break;
         }
     }
@@ -177,11 +188,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::store::disk::real;
 
     #[test]
     fn a_new_folder_and_its_files_are_for_the_owner_only() {
         let base = tempfile::tempdir().unwrap();
-        let folder = Folder::take(&base.path().join("a/store")).unwrap();
+        let folder = Folder::take(&base.path().join("a/store"), real()).unwrap();
         folder.install("journal", b"x").unwrap();
         let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(
@@ -195,7 +207,7 @@ mod tests {
     fn a_folder_that_others_can_enter_is_refused() {
         let base = tempfile::tempdir().unwrap();
         fs::set_permissions(base.path(), fs::Permissions::from_mode(0o750)).unwrap();
-        let error = Folder::take(base.path()).err().unwrap();
+        let error = Folder::take(base.path(), real()).err().unwrap();
         assert_eq!(error, StoreError::Loose { path: base.path().into(), mode: 0o750, is_folder: true });
         assert!(!base.path().join("lock").exists());
     }
@@ -204,11 +216,11 @@ mod tests {
     fn a_folder_that_was_swapped_is_noticed() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("store");
-        let folder = Folder::take(&path).unwrap();
+        let folder = Folder::take(&path, real()).unwrap();
         folder.check_in_place().unwrap();
         fs::rename(&path, base.path().join("elsewhere")).unwrap();
         assert_eq!(folder.check_in_place(), Err(StoreError::Gone { folder: path.clone() }));
-        let _other = Folder::take(&path).unwrap();
+        let _other = Folder::take(&path, real()).unwrap();
         assert_eq!(folder.check_in_place(), Err(StoreError::Gone { folder: path }));
     }
 }

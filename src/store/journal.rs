@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs::File, io, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use super::{
-    folder::{Folder, is_in_place, private},
+    folder::{Folder, is_in_place},
     frame::{self, Name},
     scan::Scan,
     seal::Sealed,
@@ -21,8 +21,6 @@ pub(super) struct Journal {
     len: u64,
     newest: HashMap<Name, Position>,
     health: Health,
-    #[cfg(test)]
-    pub(super) faults: std::collections::VecDeque<Fault>,
 }
 
 /// Where the newest frame of a name lies.
@@ -43,14 +41,6 @@ enum Health {
     Suspect,
 }
 
-/// What a test makes the disk do at the next append.
-#[cfg(test)]
-pub(super) enum Fault {
-    /// This many bytes are written, then the write fails.
-    Write(usize, io::ErrorKind),
-    Sync(io::ErrorKind),
-}
-
 impl Journal {
     /// A new journal of these frames, in place of any other.
     pub(super) fn create(folder: Arc<Folder>, frames: &[Sealed]) -> io::Result<Self> {
@@ -65,12 +55,13 @@ impl Journal {
     /// The journal that `scan` was made of. Its torn end is cut, and it is synced with its name: what a killed process had
     /// written without a sync is about to be served, so it must not vanish again.
     pub(super) fn adopt(folder: Arc<Folder>, scan: &Scan<'_>) -> io::Result<Self> {
-        let file = private().read(true).write(true).open(folder.path(NAME))?;
+        let disk = folder.disk();
+        let file = disk.open(&folder.path(NAME))?;
         let len = scan.good_len as u64;
         if scan.is_torn {
-            file.set_len(len)?;
+            disk.cut(&file, len)?;
         }
-        file.sync_all()?;
+        disk.sync(&file)?;
         folder.sync()?;
         let mut journal = Self::new(folder, file, len);
         for (offset, frame) in &scan.frames {
@@ -105,13 +96,14 @@ impl Journal {
     pub(super) fn append(&mut self, frames: &[Sealed]) -> io::Result<()> {
         self.make_well()?;
         let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
-        if let Err(error) = self.write(&bytes) {
-            if self.file.set_len(self.len).is_err() {
+        let disk = self.folder.disk();
+        if let Err(error) = disk.write(&self.file, &bytes, self.len) {
+            if disk.cut(&self.file, self.len).is_err() {
                 self.health = Health::Suspect;
             }
             return Err(error);
         }
-        if let Err(error) = self.sync() {
+        if let Err(error) = disk.sync(&self.file) {
             self.health = Health::Suspect;
             return Err(error);
         }
@@ -122,7 +114,7 @@ impl Journal {
     /// Mends what an earlier failure left, and fails if that or opening the file for writing does.
     pub(super) fn check(&mut self) -> io::Result<()> {
         self.make_well()?;
-        private().write(true).open(self.path()).map(drop)
+        self.folder.disk().open(&self.path()).map(drop)
     }
 
     /// Whether most of the file is records that newer ones have replaced.
@@ -131,14 +123,19 @@ impl Journal {
         self.len > COMPACT_ABOVE.max(4 * live)
     }
 
-    /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place. A kill at any
-    /// moment leaves either file whole.
+    /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place.
     pub(super) fn rewrite(&mut self) -> io::Result<()> {
         let frames = self.newest_frames()?;
+        self.replace(&frames)
+    }
+
+    /// Puts a new file of these frames in place. A kill at any moment leaves either file whole.
+    pub(super) fn replace(&mut self, frames: &[Sealed]) -> io::Result<()> {
         let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
         self.file = self.folder.install(NAME, &bytes)?;
         self.len = 0;
-        self.take_in(&frames);
+        self.newest.clear();
+        self.take_in(frames);
         // Until the new name is durable a crash may bring the old file back, so nothing may be promised before.
         self.health = Health::NameUnsynced;
         self.make_well()
@@ -169,15 +166,7 @@ impl Journal {
     }
 
     fn new(folder: Arc<Folder>, file: File, len: u64) -> Self {
-        Self {
-            folder,
-            file,
-            len,
-            newest: HashMap::new(),
-            health: Health::Well,
-            #[cfg(test)]
-            faults: Default::default(),
-        }
+        Self { folder, file, len, newest: HashMap::new(), health: Health::Well }
     }
 
     fn make_well(&mut self) -> io::Result<()> {
@@ -199,23 +188,6 @@ impl Journal {
             self.len += frame.bytes.len() as u64;
         }
     }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        #[cfg(test)]
-        if let Some(Fault::Write(n_bytes, kind)) = self.faults.pop_front_if(|it| matches!(it, Fault::Write(..))) {
-            self.file.write_all_at(&bytes[..n_bytes.min(bytes.len())], self.len)?;
-            return Err(kind.into());
-        }
-        self.file.write_all_at(bytes, self.len)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        #[cfg(test)]
-        if let Some(Fault::Sync(kind)) = self.faults.pop_front_if(|it| matches!(it, Fault::Sync(_))) {
-            return Err(kind.into());
-        }
-        self.file.sync_data()
-    }
 }
 
 #[cfg(test)]
@@ -223,13 +195,25 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::{scan::scan, seal::Sealer};
+    use crate::store::{
+        power::{Fault, FrailDisk},
+        scan::scan,
+        seal::Sealer,
+    };
 
-    fn fixture() -> (tempfile::TempDir, Arc<Folder>, Journal) {
+    struct Bench {
+        disk: Arc<FrailDisk>,
+        folder: Arc<Folder>,
+        journal: Journal,
+        _base: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
         let base = tempfile::tempdir().unwrap();
-        let folder = Arc::new(Folder::take(&base.path().join("store")).unwrap());
+        let disk = Arc::new(FrailDisk::default());
+        let folder = Arc::new(Folder::take(&base.path().join("store"), disk.clone()).unwrap());
         let journal = Journal::create(folder.clone(), &[]).unwrap();
-        (base, folder, journal)
+        Bench { disk, folder, journal, _base: base }
     }
 
     fn name() -> Name {
@@ -250,47 +234,47 @@ mod tests {
     #[test]
     fn a_failed_write_leaves_the_journal_as_it_was() {
         for n_bytes in [0, 1, 60, 10_000] {
-            let (_base, folder, mut journal) = fixture();
+            let Bench { disk, folder, journal, .. } = &mut bench();
             journal.append(&[record(1)]).unwrap();
-            journal.faults.push_back(Fault::Write(n_bytes, io::ErrorKind::StorageFull));
+            disk.fail(Fault::Write(n_bytes, io::ErrorKind::StorageFull));
             assert_eq!(journal.append(&[record(2)]).unwrap_err().kind(), io::ErrorKind::StorageFull);
-            assert_eq!((journal.revision(&name()), revisions_on_disk(&folder)), (1, vec![1]));
+            assert_eq!((journal.revision(&name()), revisions_on_disk(folder)), (1, vec![1]));
             journal.append(&[record(2)]).unwrap();
-            assert_eq!((journal.revision(&name()), revisions_on_disk(&folder)), (2, vec![1, 2]));
+            assert_eq!((journal.revision(&name()), revisions_on_disk(folder)), (2, vec![1, 2]));
         }
     }
 
     #[test]
     fn after_a_failed_sync_the_good_part_moves_to_a_new_file() {
-        let (_base, folder, mut journal) = fixture();
+        let Bench { disk, folder, journal, .. } = &mut bench();
         journal.append(&[record(1)]).unwrap();
         let suspect = File::open(folder.path(NAME)).unwrap();
-        journal.faults.push_back(Fault::Sync(io::ErrorKind::Other));
+        disk.fail(Fault::Sync(io::ErrorKind::Other));
         journal.append(&[record(2)]).unwrap_err();
         assert_eq!(journal.revision(&name()), 1);
         journal.append(&[record(2)]).unwrap();
         assert!(!is_in_place(&suspect, &folder.path(NAME)));
-        assert_eq!(revisions_on_disk(&folder), [1, 2]);
+        assert_eq!(revisions_on_disk(folder), [1, 2]);
     }
 
     #[test]
     fn a_journal_that_was_deleted_under_way_is_put_back() {
-        let (_base, folder, mut journal) = fixture();
+        let Bench { folder, journal, .. } = &mut bench();
         journal.append(&[record(1)]).unwrap();
         fs::remove_file(folder.path(NAME)).unwrap();
         journal.append(&[record(2)]).unwrap();
-        assert_eq!(revisions_on_disk(&folder), [1, 2]);
+        assert_eq!(revisions_on_disk(folder), [1, 2]);
     }
 
     #[test]
     fn a_rewrite_keeps_the_newest_frame_of_each_name_only() {
-        let (_base, folder, mut journal) = fixture();
+        let Bench { folder, journal, .. } = &mut bench();
         for revision in 1..=5 {
             journal.append(&[record(revision)]).unwrap();
         }
         journal.rewrite().unwrap();
-        assert_eq!(revisions_on_disk(&folder), [5]);
+        assert_eq!(revisions_on_disk(folder), [5]);
         journal.append(&[record(6)]).unwrap();
-        assert_eq!(revisions_on_disk(&folder), [5, 6]);
+        assert_eq!(revisions_on_disk(folder), [5, 6]);
     }
 }

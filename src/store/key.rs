@@ -1,21 +1,29 @@
-//! The key that seals the store: read, or made once for a store that does not exist yet.
+//! The key that seals the store: read, or made once for a store that does not exist yet; and how one takes another's place.
+//!
+//! While a key is being changed, the next one lies beside it as `<key>.next`. Until the journal is sealed with the next one
+//! the old one opens the store, from then on the next one does, so a kill at any moment leaves one that does.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
 use super::{
     KeySource,
+    disk::Disk,
     error::StoreError,
-    folder::{check_private, install, sync_folder},
+    folder::{beside, check_private, install, parent},
     seal::random,
 };
 
-type Key = Zeroizing<[u8; 32]>;
+pub(super) type Key = Zeroizing<[u8; 32]>;
 
 /// The key of `source`. A key file is made only where `store_exists` is false.
-pub(super) fn obtain(source: &KeySource, store_exists: bool) -> Result<Key, StoreError> {
+pub(super) fn obtain(source: &KeySource, store_exists: bool, disk: &dyn Disk) -> Result<Key, StoreError> {
     let path = match source {
         KeySource::Given(text) => {
             return parse(text.expose()).ok_or_else(|| StoreError::KeyMalformed { place: "the given key".to_owned() });
@@ -25,11 +33,42 @@ pub(super) fn obtain(source: &KeySource, store_exists: bool) -> Result<Key, Stor
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return if store_exists { Err(StoreError::KeyMissing { path: path.clone() }) } else { make(path) };
+            return if store_exists { Err(StoreError::KeyMissing { path: path.clone() }) } else { make(path, disk) };
         }
         Err(error) => return Err(StoreError::io("look at", path, &error)),
     };
     check_key(path, &metadata)?;
+    read(path)
+}
+
+/// The key that was to follow the one of `source` when its change was cut off; nothing where none was.
+pub(super) fn next(source: &KeySource) -> Option<Key> {
+    let KeySource::File(path) = source else { return None };
+    let path = next_path(path);
+    check_key(&path, &fs::metadata(&path).ok()?).ok()?;
+    read(&path).ok()
+}
+
+/// Makes a key, durable as the next of the key file at `path`, whose place is first shown to take another file: one that
+/// is mounted by itself does not, and would be found out too late.
+pub(super) fn make_next(path: &Path, disk: &dyn Disk) -> Result<Key, StoreError> {
+    let present = fs::read(path).map(Zeroizing::new).map_err(|error| StoreError::io("read", path, &error))?;
+    install(disk, path, &present).map_err(|error| StoreError::io("replace the key", path, &error))?;
+    make(&next_path(path), disk)
+}
+
+/// Puts the next key in its place, once the store is sealed with it.
+pub(super) fn adopt_next(path: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
+    disk.rename(&next_path(path), path)
+        .and_then(|()| disk.sync_folder(parent(path)))
+        .map_err(|error| StoreError::io("put the new key in place of", path, &error))
+}
+
+fn next_path(path: &Path) -> PathBuf {
+    beside(path, ".next")
+}
+
+fn read(path: &Path) -> Result<Key, StoreError> {
     let text = fs::read(path).map(Zeroizing::new).map_err(|error| StoreError::io("read", path, &error))?;
     let key = std::str::from_utf8(&text).ok().and_then(parse);
     key.ok_or_else(|| StoreError::KeyMalformed { place: path.display().to_string() })
@@ -60,14 +99,13 @@ fn parse(text: &str) -> Option<Key> {
 }
 
 /// The key is on the disk before anything is sealed with it.
-fn make(path: &Path) -> Result<Key, StoreError> {
+fn make(path: &Path, disk: &dyn Disk) -> Result<Key, StoreError> {
     let key = Key::new(random()?);
     let mut text = Zeroizing::new(vec![0; 65]);
     hex::encode_to_slice(*key, &mut text[..64]).expect("32 bytes are 64 hex digits");
     text[64] = b'\n';
-    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    install(path, &text)
-        .and_then(|_| sync_folder(folder))
+    install(disk, path, &text)
+        .and_then(|_| disk.sync_folder(parent(path)))
         .map_err(|error| StoreError::io("make the key file", path, &error))?;
     Ok(key)
 }
@@ -77,7 +115,11 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
-    use crate::account::Secret;
+    use crate::{account::Secret, store::disk::real};
+
+    fn obtain(source: &KeySource, store_exists: bool) -> Result<Key, StoreError> {
+        super::obtain(source, store_exists, &*real())
+    }
 
     #[test]
     fn a_key_is_taken_in_hex_and_in_base64_and_in_no_other_length() {

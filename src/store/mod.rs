@@ -5,8 +5,9 @@
 //! is what a commit waits for and what counts at start; sled is the second copy, and remembers every spent token.
 //!
 //! A way through: `open` puts the two side by side and mends what differs; `writer` is the one thread that
-//! writes and `upkeep` what it does in between; `journal` and `database` are the two copies; `frame`, `seal` and `record` are what lies in them; `folder`,
-//! `key` and `ballast` are what lies around them.
+//! writes and `upkeep` what it does in between; `journal` and `database` are the two copies; `frame`, `seal` and `record`
+//! are what lies in them; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk.
+//! `backup` carries a store to another place, sealed with a passphrase by `archive`; `rotate` gives it another key.
 //!
 //! The folder:
 //!
@@ -17,13 +18,18 @@
 //! | `journal` | sealed frames, newest last; `journal.new` while it is being rewritten |
 //! | `db/` | sled |
 //! | `ballast` | 1 MiB that is given up when the disk is full |
-//! | `key` | the sealing key, where it is kept here |
+//! | `key` | the sealing key, where it is kept here; `key.next` while it is being changed |
+//! | `db.next/`, `db.last/` | sled, while the key is being changed |
+//! | `before-restore-<seconds>/` | the store that a restored one took the place of |
 //! | `*.damaged-<seconds>` | what could not be read and was set aside |
 
+mod archive;
+mod backup;
 mod ballast;
 pub mod codec;
 mod counters;
 mod database;
+mod disk;
 mod error;
 mod folder;
 mod frame;
@@ -31,8 +37,11 @@ mod in_use;
 mod journal;
 mod key;
 mod open;
+#[cfg(test)]
+mod power;
 mod reconcile;
 mod record;
+mod rotate;
 mod scan;
 mod seal;
 mod sled_store;
@@ -46,9 +55,13 @@ use std::{fmt, path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+pub use archive::ArchiveError;
+pub use backup::{BackupError, Restored, back_up, restore};
 pub use counters::Stats;
 pub use error::StoreError;
+pub(crate) use folder::{check_private, install_private};
 pub use in_use::is_in_use;
+pub use rotate::{Rotated, rotate_key};
 pub use sled_store::SledStore;
 pub use watched::Watched;
 

@@ -1,24 +1,26 @@
 //! Opening the store. Nothing is made, moved or changed before the folder, the lock, the key and the format are found right.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use super::{
-    Entry, OpenReport, StoreError, StoreSettings,
+    Entry, KeySource, OpenReport, StoreError, StoreSettings,
     ballast::Ballast,
     counters::Counters,
     database::{self, Database, Pairs},
+    disk::Disk,
     folder::Folder,
     frame::{self, Name, Parsed},
     journal::{self, Journal},
     key,
     reconcile::{Copies, Reconciled, reconcile},
+    rotate,
     scan::{Scan, scan},
     seal::{Sealed, Sealer, random},
     writer::{Notes, Writer},
 };
 use crate::{account::FingerprintKey, clock::Clock};
 
-const IDENTITY: &str = "identity";
+pub(super) const IDENTITY: &str = "identity";
 
 /// The store, ready for its writer's thread.
 pub(super) struct Opened {
@@ -30,17 +32,18 @@ pub(super) struct Opened {
 
 pub(super) fn open(
     settings: &StoreSettings,
+    disk: Arc<dyn Disk>,
     clock: Clock,
     notes: Notes,
     counters: Arc<Counters>,
 ) -> Result<Opened, StoreError> {
-    let folder = Arc::new(Folder::take(&settings.path)?);
+    let folder = Arc::new(Folder::take(&settings.path, disk)?);
     let identity = folder.read(IDENTITY)?;
     let journal_bytes = folder.read(journal::NAME)?;
     let store_exists = identity.is_some() || journal_bytes.is_some() || folder.path(database::NAME).exists();
-    let sealer = Sealer::new(&*key::obtain(&settings.key, store_exists)?);
+    let key = key::obtain(&settings.key, store_exists, folder.disk())?;
     let scan = scan(journal_bytes.as_deref().unwrap_or_default())?;
-    check_key(&sealer, &folder, identity.as_deref(), &scan)?;
+    let sealer = choose_key(&key, settings, &folder, identity.as_deref(), &scan)?;
     clear_leftovers(&folder)?;
 
     let mut report = OpenReport { torn_tail: scan.is_torn, ..OpenReport::default() };
@@ -116,19 +119,42 @@ pub(super) fn open(
     Ok(Opened { writer, entries: reconciled.entries, fingerprint_key, report })
 }
 
-/// A key is wrong when something is sealed and nothing of it under this key.
+/// The key that opens the store: the one given, or the one that was about to take its place and now does.
+fn choose_key(
+    key: &key::Key,
+    settings: &StoreSettings,
+    folder: &Folder,
+    identity: Option<&[u8]>,
+    scan: &Scan<'_>,
+) -> Result<Sealer, StoreError> {
+    let sealer = Sealer::new(key);
+    let Err(wrong) = check_key(&sealer, folder, identity, scan) else { return Ok(sealer) };
+    let KeySource::File(path) = &settings.key else { return Err(wrong) };
+    let Some(next) = key::next(&settings.key).map(|it| Sealer::new(&it)) else { return Err(wrong) };
+    check_key(&next, folder, identity, scan).map_err(|_| wrong)?;
+    match key::adopt_next(path, folder.disk()) {
+        Ok(()) => tracing::info!(key = %path.display(), "the change of the key that was cut off is finished"),
+        // It opens the store from where it is, too.
+        Err(error) => tracing::warn!(%error, "the change of the key could not be finished yet"),
+    }
+    Ok(next)
+}
+
+/// A key is wrong when something is sealed and nothing of it under this key. The journal decides: where a change of the key
+/// was cut off, it is the first that has the new one.
 fn check_key(sealer: &Sealer, folder: &Folder, identity: Option<&[u8]>, scan: &Scan<'_>) -> Result<(), StoreError> {
-    let wrong = || StoreError::KeyWrong { folder: folder.root().into() };
-    match identity.map(frame::parse) {
+    let is_ours = |frame: &frame::Frame<'_>| frame.header.key_id == sealer.key_id();
+    let identity = match identity.map(frame::parse) {
         Some(Parsed::Newer(version)) => return Err(StoreError::NewerFormat { version }),
-        Some(Parsed::Frame(frame)) if frame.header.key_id != sealer.key_id() => return Err(wrong()),
-        _ => {}
-    }
-    let is_foreign = |key_id: [u8; 8]| key_id != sealer.key_id();
-    if !scan.frames.is_empty() && scan.frames.iter().all(|(_, it)| is_foreign(it.header.key_id)) {
-        return Err(wrong());
-    }
-    Ok(())
+        Some(Parsed::Frame(frame)) => Some(frame),
+        _ => None,
+    };
+    let is_right = if scan.frames.is_empty() {
+        identity.as_ref().is_none_or(is_ours)
+    } else {
+        scan.frames.iter().any(|(_, it)| is_ours(it))
+    };
+    if is_right { Ok(()) } else { Err(StoreError::KeyWrong { folder: folder.root().into() }) }
 }
 
 /// The last resort, where nothing but sled is left to judge the key by.
@@ -140,18 +166,18 @@ fn check_key_of_sled(sealer: &Sealer, folder: &Folder, in_sled: &Pairs) -> Resul
     Ok(())
 }
 
-/// What a kill between writing a file and putting it in place left.
+/// What a kill between writing a file or a folder and putting it in place left.
 fn clear_leftovers(folder: &Folder) -> Result<(), StoreError> {
     for name in [journal::NAME, IDENTITY] {
         let path = folder.path(&format!("{name}.new"));
-        match fs::remove_file(&path) {
+        match folder.disk().remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::io("remove", path, &error));
             }
             _ => {}
         }
     }
-    Ok(())
+    rotate::clear_leftovers(folder)
 }
 
 /// sled and all its frames. Where it does not open for want of room it gets the ballast's, where it is damaged it is set
@@ -181,14 +207,14 @@ fn open_sled(
 pub(super) fn set_aside(folder: &Folder, clock: &Clock) -> Result<PathBuf, StoreError> {
     let path = folder.path(database::NAME);
     let aside = folder.set_aside_path(database::NAME, clock.now());
-    fs::rename(&path, &aside).map_err(|error| StoreError::io("set aside", path, &error))?;
+    folder.disk().rename(&path, &aside).map_err(|error| StoreError::io("set aside", path, &error))?;
     Ok(aside)
 }
 
 /// A second name for the journal that is about to be replaced. Where the filesystem has no links, it is simply replaced.
 fn keep_damaged_journal(folder: &Folder, clock: &Clock) {
     let aside = folder.set_aside_path(journal::NAME, clock.now());
-    if let Err(error) = fs::hard_link(folder.path(journal::NAME), aside) {
+    if let Err(error) = folder.disk().link(&folder.path(journal::NAME), &aside) {
         tracing::debug!(%error, "the damaged journal is not kept");
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::{
     Commit, Entry, OpenReport, Stats, Store, StoreError, StoreSettings,
     counters::Counters,
+    disk::{self, Disk},
     open,
     writer::{Change, Notes, Reply, Request},
 };
@@ -41,9 +42,17 @@ impl SledStore {
     /// Fails without having changed anything when the folder or the key is not private, the key is missing or wrong,
     /// another process holds the store, or a later Latchkey wrote it.
     pub fn open(settings: StoreSettings, clock: Clock) -> Result<(Self, OpenReport), StoreError> {
+        Self::open_on(disk::real(), settings, clock)
+    }
+
+    pub(super) fn open_on(
+        disk: Arc<dyn Disk>,
+        settings: StoreSettings,
+        clock: Clock,
+    ) -> Result<(Self, OpenReport), StoreError> {
         let notes = open::no_notes();
         let counters = Arc::new(Counters::default());
-        let opened = open::open(&settings, clock, notes.clone(), counters.clone())?;
+        let opened = open::open(&settings, disk, clock, notes.clone(), counters.clone())?;
         let (requests, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
             let closing = opened.writer.run(&receiver);

@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// The journal may forget only what sled has on the disk: older records may name spent tokens that newer ones do not.
-    fn compact(&mut self) -> Result<(), StoreError> {
+    pub(super) fn compact(&mut self) -> Result<(), StoreError> {
         self.folder.check_in_place()?;
         if let Err(error) = self.checkpoint_now()
             && self.journal.len() < COMPACT_WITHOUT_SLED_ABOVE

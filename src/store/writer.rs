@@ -142,7 +142,7 @@ impl Writer {
     }
 
     /// Seals and writes the changes, answers, and only then gives them to sled.
-    fn take(&mut self, changes: Vec<Change>) {
+    pub(super) fn take(&mut self, changes: Vec<Change>) {
         let mut frames = Vec::new();
         let mut spent = Vec::new();
         let mut revisions = HashMap::new();
@@ -171,8 +171,9 @@ impl Writer {
         }
         if written.is_ok() && !frames.is_empty() {
             self.is_dirty = true;
-            // A failure was logged and broke sled off; it is brought up from the journal later.
-            let _ = self.database.apply(&frames, &spent);
+            // A failure was logged and broke sled off; it is brought up from the journal later. What the system has
+            // outlives a kill, so that even then there are two copies of what was promised.
+            let _ = self.database.apply(&frames, &spent).and_then(|()| self.database.hand_over());
         }
     }
 
@@ -260,11 +261,15 @@ mod tests {
     use crate::{
         account::Secret,
         clock::Hand,
-        store::{CHECKPOINT_EVERY, KeySource, StoreSettings, journal::Fault, open},
+        store::{
+            CHECKPOINT_EVERY, KeySource, StoreSettings, open,
+            power::{Fault, FrailDisk},
+        },
     };
 
     struct Bench {
         writer: Writer,
+        disk: Arc<FrailDisk>,
         hand: Hand,
         _base: tempfile::TempDir,
     }
@@ -274,8 +279,9 @@ mod tests {
         let key = KeySource::Given(Secret::new("01".repeat(32)));
         let settings = StoreSettings { path: base.path().join("store"), key, checkpoint_every: CHECKPOINT_EVERY };
         let (clock, hand) = Clock::paused(Timestamp::UNIX_EPOCH);
-        let opened = open::open(&settings, clock, open::no_notes(), Arc::default()).unwrap();
-        Bench { writer: opened.writer, hand, _base: base }
+        let disk = Arc::new(FrailDisk::default());
+        let opened = open::open(&settings, disk.clone(), clock, open::no_notes(), Arc::default()).unwrap();
+        Bench { writer: opened.writer, disk, hand, _base: base }
     }
 
     fn home() -> AccountId {
@@ -301,7 +307,7 @@ mod tests {
         }
 
         fn fail(&mut self, fault: Fault) {
-            self.writer.journal.faults.push_back(fault);
+            self.disk.fail(fault);
         }
     }
 

@@ -30,11 +30,14 @@ pub struct Http {
     skews: Skews,
 }
 
-/// An answer with an HTTP status of success that is not an HTML page. It may be cut short; then it does not parse.
+/// An answer that is not an HTML page and has an HTTP status of success, or one that says that we are at fault: some
+/// backends put their own envelope under those. It may be cut short; then it does not parse.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// UTF-8; what was not is replaced.
     pub body: Secret,
+    /// Where it was no success: 400 to 499.
+    pub http_status: Option<u16>,
     /// How far the vendor's `Date` header is ahead of our clock.
     pub vendor_ahead_by: Option<SignedDuration>,
     /// How long the vendor asks to be left alone; vendors say so beside an envelope, too.
@@ -96,7 +99,8 @@ impl Http {
         if status == 429 {
             return Err(VendorError::new(Class::Throttled { retry_after }, Code::Throttled).with_status(status));
         }
-        if !response.status().is_success() {
+        let http_status = response.status().is_client_error().then_some(status);
+        if !response.status().is_success() && http_status.is_none() {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
         let mut body = Vec::new();
@@ -117,7 +121,7 @@ impl Http {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
         let vendor_ahead_by = vendor_time.map(|it| it.duration_since(self.clock.now()));
-        Ok(Answer { body: Secret::new(body), vendor_ahead_by, retry_after })
+        Ok(Answer { body: Secret::new(body), http_status, vendor_ahead_by, retry_after })
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -141,6 +145,21 @@ impl Http {
         if let Some(vendor_time) = vendor_time {
             let host = response.url().host_str().unwrap_or_default();
             self.skews.note(host, vendor_time.duration_since(self.clock.now()));
+        }
+    }
+}
+
+impl Answer {
+    /// A body alone, as it was kept.
+    pub fn of(body: Secret) -> Self {
+        Self { body, http_status: None, vendor_ahead_by: None, retry_after: None }
+    }
+
+    /// It is not the vendor's own envelope, so nobody knows what was done.
+    pub(super) fn unusable(&self) -> VendorError {
+        match self.http_status {
+            Some(status) => VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status),
+            None => VendorError::new(Class::Ambiguous, Code::UnreadableAnswer),
         }
     }
 }

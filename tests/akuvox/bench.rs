@@ -68,7 +68,7 @@ impl Toll for NoToll {
 }
 
 pub(crate) fn answer(body: &str) -> Answer {
-    Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }
+    Answer::of(Secret::new(body))
 }
 
 impl Bench {

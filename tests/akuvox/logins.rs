@@ -126,7 +126,7 @@ async fn a_login_whose_answer_is_lost_or_unreadable_is_no_refusal() {
         (FaultKind::TruncatedJson, Class::Ambiguous),
         (FaultKind::CutBody, Class::Ambiguous),
         (FaultKind::WrongTypes, Class::Protocol),
-        (FaultKind::Throttled200, Class::Ambiguous),
+        (FaultKind::Throttled200, Class::Throttled { retry_after: None }),
     ] {
         let bench = Bench::new().await;
         let vendor = bench.vendor();

@@ -254,7 +254,7 @@ async fn page_garbage_too_many_requests_and_a_broken_server_are_told_apart() {
     for (kind, class, code, status) in [
         (FaultKind::Html, Class::Ambiguous, Code::VendorBusy, Some(200)),
         (FaultKind::TruncatedJson, Class::Ambiguous, Code::UnreadableAnswer, None),
-        (FaultKind::Throttled200, Class::Ambiguous, Code::UnreadableAnswer, None),
+        (FaultKind::Throttled200, Class::Throttled { retry_after: None }, Code::Throttled, None),
         (FaultKind::Throttled429, Class::Throttled { retry_after: None }, Code::Throttled, Some(429)),
         (FaultKind::Http500, Class::Ambiguous, Code::VendorBusy, Some(500)),
         (FaultKind::ReplyLostAfterRotation, Class::Ambiguous, Code::NoAnswer, None),

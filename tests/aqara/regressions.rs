@@ -293,9 +293,23 @@ async fn fault_8_a_token_of_four_minutes_is_not_renewed_at_every_call() {
 }
 
 #[tokio::test]
-async fn fault_9_an_answer_with_a_status_of_failure_is_no_answer_whatever_its_body_says() {
+async fn fault_9_a_status_of_failure_is_minded_and_only_the_vendors_own_words_count_beside_one_that_blames_us() {
     let pair = json!({ "expiresIn": "604800", "openId": "o", "accessToken": "A2", "refreshToken": "R2" });
-    for status in [301, 307, 400, 401, 403, 404, 500, 502, 503] {
+    for status in [400, 401, 403, 404] {
+        let far = StandIn::start(move |_: &_| Says::code(2006).with_status(status)).await;
+        let failure = refresh(&*App::at(&far.url).connect(Clock::system()), "R1").await.unwrap_err();
+        assert_eq!(failure.class, Class::GrantDead { expired: false }, "{status}");
+        let given = pair.clone();
+        let far = StandIn::start(move |_: &_| Says::result(&given).with_status(status)).await;
+        let taken = refresh(&*App::at(&far.url).connect(Clock::system()), "R1").await;
+        assert_eq!(taken, Ok(()), "{status}: a token is not thrown away for its status");
+        for body in ["{\"message\":\"Forbidden\"}", "nothing here", "<html></html>", ""] {
+            let far = StandIn::start(move |_: &_| Says::text(body).with_status(status)).await;
+            let failure = refresh(&*App::at(&far.url).connect(Clock::system()), "R1").await.unwrap_err();
+            assert_eq!((failure.class, failure.http_status), (Class::Ambiguous, Some(status)), "{body}");
+        }
+    }
+    for status in [301, 307, 500, 502, 503] {
         for refused in [None, Some(2006), Some(108)] {
             let pair = pair.clone();
             let says = move |_: &_| refused.map_or_else(|| Says::result(&pair), Says::code).with_status(status);

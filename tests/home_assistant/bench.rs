@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use latchkey::demo::clouds::{AkuvoxCloud, AqaraCloud, Options, akuvox::devices};
+use latchkey::{
+    account::slug,
+    demo::clouds::{AkuvoxCloud, AqaraCloud, Options, akuvox::devices, aqara::scenes},
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
@@ -116,6 +119,15 @@ impl Bench {
         ids.filter(|it| it.contains("latchkey") && !is_of_package(it)).map(str::to_owned).collect()
     }
 
+    /// The same, when what was found at the clouds is there too.
+    pub(crate) async fn everything_announced(&self) -> BTreeSet<String> {
+        let found = scenes_found().into_iter().chain(["button.latchkey_front_door_open_0c1105000001_0".to_owned()]);
+        for entity in found {
+            self.ha.until(&entity, "there", |it| it["state"] != "unavailable").await;
+        }
+        self.announced().await
+    }
+
     /// Waits until nothing needs attention, and sets what was counted to 0.
     pub(crate) async fn forget_notifications(&self) {
         let is_idle = |it: &serde_json::Value| it["attributes"]["current"] == 0;
@@ -169,7 +181,7 @@ impl Bench {
         let scene = |name: &str| &aqara.scenes[name];
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n{user}{password}\n\
-             [store]\npath = {store:?}\n\n\
+             [store]\npath = {store:?}\n\n[web]\nlisten = \"127.0.0.1:0\"\n\n\
              [keeper]\nmin_refresh_gap = \"0s\"\n\n\
              [home_assistant]\nannounce_delay = \"1s\"\n\n\
              [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = {:?}\n\
@@ -202,6 +214,13 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The scenes of the Aqara account that are not configured.
+pub(crate) fn scenes_found() -> Vec<String> {
+    let is_configured = |name: &str| ["TV PIN entry", "TV warning", "TV power off"].contains(&name);
+    let found = scenes(0).into_iter().filter(|it| !is_configured(it.name));
+    found.map(|it| format!("scene.latchkey_home_{}", slug(&it.id))).collect()
 }
 
 /// A file that users copy into their Home Assistant.

@@ -36,7 +36,11 @@ const OF_ACCOUNT: [&str; 13] = [
 ];
 
 /// What only the Akuvox account shows.
-const OF_FRONT_DOOR: [&str; 1] = ["button.latchkey_front_door_open_garage"];
+const OF_FRONT_DOOR: [&str; 3] = [
+    "button.latchkey_front_door_open_garage",
+    "button.latchkey_front_door_open_0c1105000001_0",
+    "button.latchkey_front_door_open_0c1105000001_1",
+];
 
 /// What only the Aqara account shows.
 const OF_HOME: [&str; 4] = [
@@ -78,12 +82,17 @@ async fn all_entities_are_there_and_right() {
         let event = format!("event.latchkey_{account}_event");
         bench.ha.until(&event, "tokens_updated", |it| it["attributes"]["event_type"] == "tokens_updated").await;
     }
+    // Doors and scenes are listed when there is an access token, and announced then.
+    let found = bench::scenes_found();
+    for entity in found.iter().map(String::as_str).chain(OF_FRONT_DOOR) {
+        bench.ha.until(entity, "there", |it| it["state"] != "unavailable").await;
+    }
     let took = clock.now().duration_since(started);
     bench::tell(&format!("all entities there and right after {:.1} s", took.as_secs_f64()));
 
-    let wanted = ["front_door", "home"].into_iter().flat_map(|it| OF_ACCOUNT.map(|id| id.replace("{}", it)));
-    let wanted: BTreeSet<String> =
-        wanted.chain(OF_FRONT_DOOR.into_iter().chain(OF_HOME).chain(OF_BRIDGE).map(str::to_owned)).collect();
+    let of_accounts = ["front_door", "home"].into_iter().flat_map(|it| OF_ACCOUNT.map(|id| id.replace("{}", it)));
+    let others = OF_FRONT_DOOR.into_iter().chain(OF_HOME).chain(OF_BRIDGE).map(str::to_owned);
+    let wanted: BTreeSet<String> = of_accounts.chain(others).chain(found).collect();
     assert_eq!(bench.announced().await, wanted);
 
     for account in ["front_door", "home"] {
@@ -95,6 +104,12 @@ async fn all_entities_are_there_and_right() {
             assert_eq!(shown["state"].as_str().unwrap().parse::<Timestamp>().unwrap(), said, "{account} {time}");
         }
     }
+    let names = OF_FRONT_DOOR.into_iter().map(async |it| bench.ha.state(it).await.unwrap()["attributes"].clone());
+    let mut shown = Vec::new();
+    for attributes in names {
+        shown.push(attributes.await["friendly_name"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(shown, ["Front door Garage", "Front door Gate", "Front door Haustür"]);
     let condition = bench.ha.state("sensor.latchkey_front_door_condition").await.unwrap();
     assert_eq!(condition["attributes"]["friendly_name"], "Front door Condition");
     assert_eq!(bench.ha.state("sensor.latchkey_front_door_last_error").await.unwrap()["state"], "none");
@@ -102,7 +117,7 @@ async fn all_entities_are_there_and_right() {
 }
 
 #[tokio::test]
-async fn a_refresh_button_and_a_scene_do_their_job_at_the_cloud() {
+async fn a_refresh_button_a_scene_and_a_door_do_their_job_at_the_cloud() {
     let Some(mut bench) = Bench::set_up().await else { return };
     bench.start_with_tokens().await;
     let refreshes = bench.akuvox.counters().refreshes;
@@ -118,6 +133,12 @@ async fn a_refresh_button_and_a_scene_do_their_job_at_the_cloud() {
     assert_eq!((counters.scene_runs[&scene], counters.scene_runs.len()), (1, 1));
     let last = "sensor.latchkey_last_answer";
     bench.ha.until(last, "trigger_scene ok", |it| it["attributes"]["command"] == "trigger_scene").await;
+    assert_eq!(bench.ha.state(last).await.unwrap()["state"], "ok");
+
+    bench.ha.act("button.press", json!({ "entity_id": "button.latchkey_front_door_open_garage" })).await;
+    let counters = bench.akuvox.wait_for(|it| it.door_openings.contains_key("0C1105000002/0")).await;
+    assert_eq!((counters.door_openings["0C1105000002/0"], counters.door_openings.len()), (1, 1));
+    bench.ha.until(last, "open_door ok", |it| it["attributes"]["command"] == "open_door").await;
     assert_eq!(bench.ha.state(last).await.unwrap()["state"], "ok");
     bench.finish().await;
 }
@@ -137,6 +158,14 @@ async fn the_scripts_of_the_package_return_the_answers() {
     let triggered = bench.ha.script("latchkey_trigger_scene", arguments).await;
     assert_eq!(triggered, json!({ "status": "ok", "data": { "entry_id": "home", "scene": "tv_warning" } }));
     assert_eq!(bench.aqara.counters().scene_runs[&scene], 1);
+
+    let opened = bench.ha.script("latchkey_open_door", json!({ "entry_id": "front_door", "door": "Haustür" })).await;
+    assert_eq!(opened, json!({ "status": "ok", "data": { "entry_id": "front_door", "door": "Haustür" } }));
+    assert_eq!(bench.akuvox.counters().door_openings["0C1105000001/1"], 1);
+
+    let listed = bench.ha.script("latchkey_list_scenes", json!({ "entry_id": "home" })).await;
+    let scenes = listed["data"]["scenes"].as_array().unwrap().clone();
+    assert!(scenes.iter().any(|it| it["name"] == "Gute Nacht"), "{listed}");
 
     let arguments = json!({ "entry_id": "home", "scene": "no_such_scene" });
     let refused = bench.ha.script("latchkey_trigger_scene", arguments).await;
@@ -314,7 +343,7 @@ async fn the_blueprints_work_with_nothing_but_what_they_require() {
 async fn latchkey_comes_back_after_a_restart_and_after_kill_9() {
     let Some(mut bench) = Bench::set_up().await else { return };
     bench.start_with_tokens().await;
-    let before = bench.announced().await;
+    let before = bench.everything_announced().await;
     let generation = bench.akuvox.account(0).generation;
     for is_killed in [false, true] {
         let started = bench.ha.state("sensor.latchkey_bridge_started").await.unwrap()["state"].clone();
@@ -346,7 +375,7 @@ async fn latchkey_comes_back_after_a_restart_and_after_kill_9() {
 async fn everything_is_there_again_after_home_assistant_restarted() {
     let Some(mut bench) = Bench::set_up().await else { return };
     bench.start_with_tokens().await;
-    let before = bench.announced().await;
+    let before = bench.everything_announced().await;
     bench.restart_home_assistant().await;
     for account in ["front_door", "home"] {
         bench.ha.until_state(&format!("sensor.latchkey_{account}_condition"), "ok").await;

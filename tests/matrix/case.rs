@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 pub(crate) enum Leg {
     /// A user gives the pair that the vendor handed out, and it is proved by a refresh.
     First,
+    /// Asking what there is.
+    List,
     /// A call with a live access token.
     Call,
     /// A call whose access token the vendor has ended.
@@ -38,11 +40,11 @@ pub(crate) struct Case {
     pub(crate) position: Value,
     /// Others that have to be turned too for this one to show.
     beside: Vec<(&'static str, Value)>,
+    /// What is turned only when the first refresh and its listing are over, which Latchkey does by itself.
+    late: Vec<(&'static str, Value)>,
     pub(crate) place: Place,
     /// Where it differs from the usual.
     expected: BTreeMap<Leg, Seen>,
-    /// What is seen today where that is a fault of Latchkey's, and not what is expected.
-    today: BTreeMap<Leg, Seen>,
     last: Leg,
 }
 
@@ -69,8 +71,15 @@ pub(crate) struct Seen {
 
 impl Case {
     pub(crate) fn new(knob: &'static str, position: impl Into<Value>) -> Self {
-        let (place, expected, today) = (Place::Right, BTreeMap::new(), BTreeMap::new());
-        Self { knob, position: position.into(), beside: Vec::new(), place, expected, today, last: Leg::CheckIn }
+        Self {
+            knob,
+            position: position.into(),
+            beside: Vec::new(),
+            late: Vec::new(),
+            place: Place::Right,
+            expected: BTreeMap::new(),
+            last: Leg::CheckIn,
+        }
     }
 
     /// The usual is expected in each of these positions.
@@ -80,6 +89,11 @@ impl Case {
 
     pub(crate) fn beside(mut self, knob: &'static str, position: impl Into<Value>) -> Self {
         self.beside.push((knob, position.into()));
+        self
+    }
+
+    pub(crate) fn later(mut self, knob: &'static str, position: impl Into<Value>) -> Self {
+        self.late.push((knob, position.into()));
         self
     }
 
@@ -97,28 +111,16 @@ impl Case {
         Self { last, ..self }
     }
 
-    /// A fault of Latchkey's that is known and not mended yet.
-    pub(crate) fn but_today(mut self, leg: Leg, seen: Seen) -> Self {
-        self.today.insert(leg, seen);
-        self
+    /// Whether what was seen is right.
+    pub(crate) fn verdict(&self, leg: Leg, seen: Seen, unknown_target: Code) -> Result<(), String> {
+        let expected = self.expected(leg, unknown_target);
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?} instead of {expected:?}")) }
     }
 
-    /// Whether what was seen is right, or wrong as it is known to be.
-    pub(crate) fn verdict(&self, leg: Leg, seen: Seen) -> Result<(), String> {
-        let expected = self.expected(leg);
-        match self.today.get(&leg) {
-            None if seen == expected => Ok(()),
-            None => Err(format!("{seen:?} instead of {expected:?}")),
-            Some(today) if seen == *today => Ok(()),
-            Some(_) if seen == expected => Err("a known fault is mended: its mark can go".to_owned()),
-            Some(today) => Err(format!("{seen:?} instead of {expected:?}, and not {today:?} as until now")),
-        }
-    }
-
-    fn expected(&self, leg: Leg) -> Seen {
+    fn expected(&self, leg: Leg, unknown_target: Code) -> Seen {
         self.expected.get(&leg).copied().unwrap_or(match leg {
             Leg::Lost => DEAD_BY_LOSS,
-            Leg::UnknownTarget => refused(Code::TargetRefused),
+            Leg::UnknownTarget => refused(unknown_target),
             Leg::WrongCode | Leg::EndedCode => refused(Code::WrongCode),
             Leg::WrongPassword => refused(Code::LoginRefused),
             _ => FINE,
@@ -133,16 +135,26 @@ impl Case {
         leg < self.last
     }
 
-    /// The switches as they are turned, on top of the usual ones.
-    pub(crate) fn turned(&self, usual: Value) -> Value {
-        let Value::Object(mut knobs) = usual else { panic!("switches are an object") };
-        let turned = self.beside.iter().map(|(knob, position)| (*knob, position));
-        for (knob, position) in turned.chain([(self.knob, &self.position)]) {
-            let known = knobs.insert(knob.to_owned(), position.clone());
-            assert!(known.is_some(), "there is no switch {knob}");
-        }
-        Value::Object(knobs)
+    /// The switches as they are at the start, on top of the usual ones.
+    pub(crate) fn at_first(&self, usual: Value) -> Value {
+        let is_late = self.late.iter().any(|it| it.0 == self.knob);
+        let own = (!is_late).then(|| (self.knob, self.position.clone()));
+        turned(usual, self.beside.iter().cloned().chain(own))
     }
+
+    /// And as they are once the first refresh is over, if they are others then.
+    pub(crate) fn later_on(&self, now: Value) -> Option<Value> {
+        (!self.late.is_empty()).then(|| turned(now, self.late.iter().cloned()))
+    }
+}
+
+fn turned(knobs: Value, by: impl Iterator<Item = (&'static str, Value)>) -> Value {
+    let Value::Object(mut knobs) = knobs else { panic!("switches are an object") };
+    for (knob, position) in by {
+        let known = knobs.insert(knob.to_owned(), position);
+        assert!(known.is_some(), "there is no switch {knob}");
+    }
+    Value::Object(knobs)
 }
 
 pub(crate) const FINE: Seen = Seen { reply: None, condition: Condition::Ok, last_error: None };
@@ -197,6 +209,7 @@ impl fmt::Debug for Seen {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {}", self.knob, self.position)?;
-        self.beside.iter().try_for_each(|(knob, position)| write!(f, ", {knob} = {position}"))
+        let others = self.beside.iter().chain(&self.late).filter(|it| it.0 != self.knob);
+        others.into_iter().try_for_each(|(knob, position)| write!(f, ", {knob} = {position}"))
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn travel<S: Side>(case: &Case) -> Vec<String> {
         let n_acts = S::n_acts(&world.cloud.counters());
         let reply = go(&mut world, leg).await;
         let seen = world.settle(&reply).await;
-        if let Err(why) = case.verdict(leg, seen) {
+        if let Err(why) = case.verdict(leg, seen, S::UNKNOWN_TARGET) {
             complain(why);
         }
         let acted = S::n_acts(&world.cloud.counters()) - n_acts;
@@ -47,6 +47,9 @@ pub(crate) async fn travel<S: Side>(case: &Case) -> Vec<String> {
             complain(why);
             break;
         }
+        if leg == Leg::List {
+            world.turn_late_ones(case);
+        }
         world.live(between(leg)).await;
     }
     world.stop().await;
@@ -58,6 +61,7 @@ async fn go<S: Side>(world: &mut World<S>, leg: Leg) -> Reply {
     let login = |credential| Command::Login { entry_id: world.id.clone(), credential };
     match leg {
         Leg::First => world.give_pair().await,
+        Leg::List => world.ask(Command::ListScenes { entry_id: id }).await,
         Leg::Call => world.ask(S::act(id, true)).await,
         Leg::Rejected => {
             world.cloud.revoke(0, What::Access);
@@ -107,10 +111,11 @@ fn check_acts(leg: Leg, reply: &Reply, acted: u64) -> Result<(), String> {
     if is_right { Ok(()) } else { Err(format!("the house was acted on {acted} times, and the reply says {wanted}")) }
 }
 
-/// A wrong code leaves the right one good for a while, and the right one is given again when it has ended.
+/// What is listed belongs to the first refresh, a wrong code leaves the right one good for a while, and the right one is
+/// given again when it has ended.
 fn between(leg: Leg) -> Duration {
     match leg {
-        Leg::WrongCode => Duration::ZERO,
+        Leg::First | Leg::WrongCode => Duration::ZERO,
         Leg::Code => LONGEST_CODE,
         _ => BETWEEN_LEGS,
     }

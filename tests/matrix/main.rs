@@ -59,6 +59,7 @@ async fn go_through_all<S: Side>() {
         });
     }
     let n_cases = cases.len();
-    let faults: Vec<String> = cases.join_all().await.into_iter().flatten().collect();
+    let mut faults: Vec<String> = cases.join_all().await.into_iter().flatten().collect();
+    faults.sort();
     assert!(faults.is_empty(), "{} faults in {n_cases} cases:\n{}", faults.len(), faults.join("\n"));
 }

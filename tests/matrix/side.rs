@@ -1,7 +1,7 @@
 //! What the matrix needs to know of a vendor beside its cloud.
 
 use latchkey::{
-    account::{AccountId, Secret},
+    account::{AccountId, Code, Secret},
     demo::clouds::{Cloud, Counters, Simulation},
     keeper::Command,
 };
@@ -15,6 +15,8 @@ pub(crate) trait Side: Simulation<Knobs: Sync, Credentials: Send> {
     const LEGS: &'static [Leg];
     /// Whether an access token is kept beside its refresh token.
     const KEEPS_ACCESS: bool;
+    /// How a target that is not there is refused.
+    const UNKNOWN_TARGET: Code;
     const AUTH_TOKEN: Option<fn(&Self::Credentials) -> Secret>;
 
     fn cases() -> Vec<Case>;

@@ -46,7 +46,7 @@ impl<S: Side> World<S> {
         static BEGINNING: LazyLock<Timestamp> = LazyLock::new(|| "2029-03-01T10:00:00Z".parse().unwrap());
         let (clock, hand) = Clock::paused(*BEGINNING);
         let usual = serde_json::to_value(S::Knobs::default()).unwrap();
-        let knobs: S::Knobs = serde_json::from_value(case.turned(usual)).unwrap();
+        let knobs: S::Knobs = serde_json::from_value(case.at_first(usual)).unwrap();
         let places = Places { n_regions: if case.place == Place::OtherRegion { 2 } else { 1 }, ..Places::default() };
         let options = Options { n_accounts: 2, knobs, time: Some((clock.clone(), hand.clone())), places };
         let cloud = Cloud::<S>::start((Ipv4Addr::LOCALHOST, 0).into(), options).await.unwrap();
@@ -94,6 +94,15 @@ impl<S: Side> World<S> {
     pub(crate) async fn give(&self, tokens: ProposedTokens, auth_token: Option<Secret>) -> Reply {
         let proposal = Proposal { tokens, auth_token, issued_at: None, prove: true };
         self.ask(Command::UpdateTokens { entry_id: self.id.clone(), proposal }).await
+    }
+
+    /// Turns the switches that a case wants turned late.
+    pub(crate) fn turn_late_ones(&self, case: &Case) {
+        self.cloud.turn_knobs(|knobs| {
+            if let Some(turned) = case.later_on(serde_json::to_value(&*knobs).unwrap()) {
+                *knobs = serde_json::from_value(turned).unwrap();
+            }
+        });
     }
 
     /// Lets time pass at once, as it does for a machine that sleeps.

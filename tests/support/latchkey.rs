@@ -41,6 +41,7 @@ pub struct Bench {
     pub top: String,
     pub mqtt: String,
     pub keeper: String,
+    pub web: String,
     pub front_door: String,
     /// Whole tables, at the end.
     pub more: String,
@@ -83,6 +84,7 @@ impl Bench {
             top: String::new(),
             mqtt: String::new(),
             keeper: "min_refresh_gap = \"0s\"\nbackoff_first = \"50ms\"\nbackoff_longest = \"1s\"\n".to_owned(),
+            web: String::new(),
             front_door: String::new(),
             more: String::new(),
             environment: Vec::new(),
@@ -98,6 +100,7 @@ impl Bench {
         let aqara = self.aqara.credentials(0);
         let text = format!(
             "{top}\n[mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n{mqtt}\n[store]\npath = {store:?}\n\n[keeper]\n{keeper}\n\
+             [web]\nlisten = \"127.0.0.1:0\"\n{web}\n\
              [accounts.front_door]\nvendor = \"akuvox\"\ngate = \"{gate}\"\n{front_door}\n\
              [accounts.home]\nvendor = \"aqara\"\nbase_url = \"{base_url}\"\n\
              app_id = {app_id:?}\nkey_id = {key_id:?}\napp_key = {app_key:?}\n\n\
@@ -108,6 +111,7 @@ impl Bench {
             store = self.store(),
             keeper = self.keeper,
             gate = self.akuvox.url(),
+            web = self.web,
             front_door = self.front_door,
             base_url = self.aqara.url(),
             app_id = aqara.app_id,

@@ -53,7 +53,7 @@ pub(super) fn done(answer: &Answer, class: Class, code: Code) -> Result<(), Vend
         Verdict::Yes => Ok(()),
         Verdict::No(vendor_code) => Err(VendorError::new(class, code).with_vendor_code(&vendor_code)),
         Verdict::None if integer(&envelope.code) == Some(0) => Ok(()),
-        Verdict::None => Err(unusable()),
+        Verdict::None => Err(envelope.not_ours(answer)),
     }
 }
 
@@ -66,15 +66,16 @@ fn granted(answer: &Answer, class: Class, code: Code) -> Result<FreshTokens, Ven
 
 /// The object that tokens stand in, of an answer that is no refusal; none where there is no such object.
 fn tokens(answer: &Answer, class: Class, code: Code) -> Result<Option<Value>, VendorError> {
-    let verdict = Envelope::read(answer)?.verdict();
+    let envelope = Envelope::read(answer)?;
+    let verdict = envelope.verdict();
     if let Verdict::No(vendor_code) = &verdict {
         return Err(VendorError::new(class, code).with_vendor_code(vendor_code));
     }
-    let mut answer: Value = serde_json::from_str(answer.body.expose()).map_err(|_| unusable())?;
-    let key = ["datas", "data", "result"].into_iter().find(|key| answer.get(*key).is_some_and(Value::is_object));
+    let mut body: Value = serde_json::from_str(answer.body.expose()).map_err(|_| answer.unusable())?;
+    let key = ["datas", "data", "result"].into_iter().find(|key| body.get(*key).is_some_and(Value::is_object));
     match (key, verdict) {
-        (None, Verdict::None) => Err(unusable()),
-        (key, _) => Ok(key.map(|it| answer[it].take())),
+        (None, Verdict::None) => Err(envelope.not_ours(answer)),
+        (key, _) => Ok(key.map(|it| body[it].take())),
     }
 }
 
@@ -101,6 +102,7 @@ struct Envelope {
     err_code: Value,
     result: Value,
     code: Value,
+    error_msg: Value,
 }
 
 impl Envelope {
@@ -108,7 +110,15 @@ impl Envelope {
         let body = answer.body.expose();
         // A list would be taken for an object without its keys.
         let is_object = body.trim_start().starts_with('{');
-        serde_json::from_str(body).ok().filter(|_| is_object).ok_or_else(unusable)
+        serde_json::from_str(body).ok().filter(|_| is_object).ok_or_else(|| answer.unusable())
+    }
+
+    /// An answer without a verdict. One shape is known: what asks for fewer calls has nothing but `error_msg` (§2).
+    fn not_ours(&self, answer: &Answer) -> VendorError {
+        if self.error_msg.is_string() {
+            return VendorError::new(Class::Throttled { retry_after: answer.retry_after }, Code::Throttled);
+        }
+        answer.unusable()
     }
 
     fn verdict(&self) -> Verdict {
@@ -124,11 +134,6 @@ impl Envelope {
     }
 }
 
-/// It is not the vendor's own answer, so nobody knows what was done.
-fn unusable() -> VendorError {
-    VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -138,7 +143,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<FreshTokens, VendorError> {
-        refresh(&Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None })
+        refresh(&Answer::of(Secret::new(body)))
     }
 
     #[test]
@@ -175,7 +180,7 @@ mod tests {
         assert_eq!(class(r#"{"err_code":"-1","message":"token invalid"}"#), Class::Refused);
         assert_eq!(class(r#"{"result":-1,"err_code":"0","datas":{"token":"A2"}}"#), Class::Refused);
         assert_eq!(class(r#"{"datas":{"refresh_token":"R2","tok"#), Class::Ambiguous);
-        assert_eq!(class(r#"{"error_msg":"Requesting too frequently"}"#), Class::Ambiguous);
+        assert_eq!(class(r#"{"error_msg":"Requesting too frequently"}"#), Class::Throttled { retry_after: None });
         assert_eq!(class("[]"), Class::Ambiguous);
     }
 }

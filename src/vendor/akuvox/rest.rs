@@ -58,7 +58,7 @@ mod tests {
 
     fn read(gate: &str, host: &str) -> Option<String> {
         let body = json!({ "result": 0, "datas": { "rest_server_https": host, "rest_server": host } }).to_string();
-        let answer = Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None };
+        let answer = Answer::of(Secret::new(body));
         named(&answer, &gate.parse().unwrap()).ok().map(|it| it.to_string())
     }
 

@@ -40,7 +40,7 @@ pub(super) fn result(answer: &Answer, intent: Intent) -> Result<Value, VendorErr
         Some(code) => Err(intent.refused(code, answer)),
         // Not the vendor's own answer. A query that it does not answer did nothing.
         None if intent.is_query() => Err(VendorError::new(Class::Transient, Code::VendorBusy)),
-        None => Err(VendorError::new(Class::Ambiguous, Code::UnreadableAnswer)),
+        None => Err(answer.unusable()),
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn answer(body: &str) -> Answer {
-        Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }
+        Answer::of(Secret::new(body))
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn fixture(name: &str) -> Answer {
 }
 
 fn answer_of(body: &str) -> Answer {
-    Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }
+    Answer::of(Secret::new(body))
 }
 
 fn is_done(name: &str, intent: Intent) -> Result<Value, VendorError> {

@@ -132,7 +132,7 @@ mod tests {
     const UNKNOWN: &[i64] = &[31_337, -1, 1, 999, 2011, 2012, 2016, i64::MAX, i64::MIN];
 
     fn judged(intent: Intent, code: i64) -> (Class, Code) {
-        let answer = Answer { body: Secret::new("{}"), vendor_ahead_by: AHEAD, retry_after: WAIT };
+        let answer = Answer { vendor_ahead_by: AHEAD, retry_after: WAIT, ..Answer::of(Secret::new("{}")) };
         let failure = intent.refused(code, &answer);
         assert_eq!(failure.vendor_code, Some(code.to_string()));
         (failure.class, failure.code)

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn page(intent: Intent, body: &str) -> Result<Page, VendorError> {
-        read(&Answer { body: Secret::new(body), vendor_ahead_by: None, retry_after: None }, intent)
+        read(&Answer::of(Secret::new(body)), intent)
     }
 
     #[test]

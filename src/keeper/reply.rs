@@ -1,9 +1,10 @@
-//! Replies, in the habit of zigbee2mqtt: `status`, `data` or `error`, and the request's `transaction`.
+//! Replies as every edge sends them, in the habit of zigbee2mqtt: `status`, `data` or `error`, and the request's
+//! `transaction`.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::keeper::{CommandError, Reply, ReplyData};
+use super::{CommandError, Reply, ReplyData};
 
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
@@ -20,8 +21,8 @@ enum Body<'a> {
     },
 }
 
-/// The payload of a reply.
-pub(super) fn payload(reply: &Reply, transaction: Option<&Value>) -> Vec<u8> {
+/// A reply as JSON.
+pub fn reply_json(reply: &Reply, transaction: Option<&Value>) -> Vec<u8> {
     let body = match reply {
         Ok(data) => Body::Ok { data, transaction },
         Err(error) => Body::Error { error, transaction },
@@ -40,7 +41,7 @@ mod tests {
     #[test]
     fn replies_have_the_shape_that_bridges_share() {
         let read = |reply: &Reply, transaction: Option<Value>| {
-            serde_json::from_slice::<Value>(&payload(reply, transaction.as_ref())).unwrap()
+            serde_json::from_slice::<Value>(&reply_json(reply, transaction.as_ref())).unwrap()
         };
         let entry_id: crate::account::AccountId = "front".parse().unwrap();
         let ok = Ok(ReplyData::Refreshed { entry_id: entry_id.clone(), generation: 4 });

@@ -1,0 +1,164 @@
+//! `/v1/events`: what changes and happens, as server-sent events.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::{
+    sync::{
+        OwnedSemaphorePermit,
+        broadcast::{Receiver, error::RecvError},
+        mpsc::{self, Sender},
+    },
+    time::timeout,
+};
+
+use crate::{account::AccountId, keeper::Notice};
+
+use super::{
+    Web,
+    refusal::{Refusal, RefusalCode},
+};
+
+/// Programs and pages that listen at a time.
+pub(super) const MOST_STREAMS: usize = 32;
+/// After so much silence a line says that we are here; states that time alone changes are looked at then, too.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that may wait for a slow reader; what is beyond is made up for by the states.
+const ROOM: usize = 64;
+
+/// What changes and happens, live
+///
+/// On connecting, every account's state comes first (`event: state`), so that nothing is missed by reconnecting. Then
+/// `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
+/// with `entry_id`, as by MQTT.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "latchkey",
+    responses((status = 200, body = String, content_type = "text/event-stream"))
+)]
+pub(super) async fn events(State(web): State<Arc<Web>>) -> Response {
+    let Ok(place) = web.streams.clone().try_acquire_owned() else {
+        return Refusal { retry_after: Some(60), ..Refusal::new(RefusalCode::TooManyStreams) }.respond("");
+    };
+    let (lines, received) = mpsc::channel(ROOM);
+    let stream = Stream { notices: web.keeper.subscribe(), web, lines, told: BTreeMap::new(), _place: place };
+    tokio::spawn(stream.run());
+    let mut response = Response::new(Body::new(Lines(received)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // Reverse proxies are not to collect it.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// One who listens. Its task ends when it goes away, and when Latchkey stops.
+struct Stream {
+    web: Arc<Web>,
+    notices: Receiver<Notice>,
+    lines: Sender<Bytes>,
+    /// The states that were told last, so that only news is.
+    told: BTreeMap<AccountId, String>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// It has gone away.
+struct Gone;
+
+impl Stream {
+    async fn run(mut self) {
+        let stop = self.web.stop.clone();
+        tokio::select! {
+            _ = self.tell_all() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn tell_all(&mut self) -> Result<(), Gone> {
+        self.tell_states().await?;
+        loop {
+            let lines = self.lines.clone();
+            let notice = tokio::select! {
+                notice = timeout(HEARTBEAT, self.notices.recv()) => notice,
+                () = lines.closed() => return Err(Gone),
+            };
+            match notice {
+                Err(_) => {
+                    self.say(Bytes::from_static(b": here\n\n")).await?;
+                    self.tell_states().await?;
+                }
+                Ok(Ok(Notice::Changed(account))) => self.tell_state(&account).await?,
+                Ok(Ok(Notice::Happened(account, event))) => {
+                    self.tell_state(&account).await?;
+                    let mut data = json!(event);
+                    data["entry_id"] = json!(account);
+                    self.tell("event", &data.to_string()).await?;
+                }
+                Ok(Ok(Notice::Inventory(account))) => {
+                    let mut data = json!(self.web.keeper.inventory(&account).unwrap_or_default());
+                    data["entry_id"] = json!(account);
+                    self.tell("inventory", &data.to_string()).await?;
+                }
+                // It read too slowly: the states make up for what was missed.
+                Ok(Err(RecvError::Lagged(_))) => self.tell_states().await?,
+                Ok(Err(RecvError::Closed)) => return Ok(()),
+            }
+        }
+    }
+
+    async fn tell_states(&mut self) -> Result<(), Gone> {
+        let accounts: Vec<AccountId> = self.web.keeper.accounts().map(|it| it.0.clone()).collect();
+        for account in accounts {
+            self.tell_state(&account).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_state(&mut self, account: &AccountId) -> Result<(), Gone> {
+        let Some(status) = self.web.keeper.status(account) else { return Ok(()) };
+        let mut data: Value = json!(status);
+        data["entry_id"] = json!(account);
+        let data = data.to_string();
+        if self.told.get(account) == Some(&data) {
+            return Ok(());
+        }
+        self.tell("state", &data).await?;
+        self.told.insert(account.clone(), data);
+        Ok(())
+    }
+
+    async fn tell(&self, event: &str, data: &str) -> Result<(), Gone> {
+        self.say(Bytes::from(format!("event: {event}\ndata: {data}\n\n"))).await
+    }
+
+    async fn say(&self, lines: Bytes) -> Result<(), Gone> {
+        self.lines.send(lines).await.map_err(|_| Gone)
+    }
+}
+
+/// The body of the answer.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|lines| lines.map(|it| Ok(Frame::data(it))))
+    }
+}

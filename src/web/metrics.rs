@@ -1,0 +1,166 @@
+//! `/metrics`: figures for Prometheus, read at the moment of the scrape.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use jiff::Timestamp;
+
+use crate::{
+    account::{AccountId, Condition, Status},
+    keeper::Tally,
+    vendor::VendorKind,
+};
+
+use super::{
+    Web,
+    events::MOST_STREAMS,
+    exposition::{
+        Exposition,
+        Kind::{Counter, Gauge},
+    },
+};
+
+/// Metrics in Prometheus' text form
+#[utoipa::path(
+    get, path = "/metrics", tag = "latchkey",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
+    let mut page = Exposition::default();
+    add_own(&mut page, &web);
+    let look = |(id, vendor): (&AccountId, VendorKind)| {
+        let (status, tally) = (web.keeper.status(id)?, web.keeper.tally(id)?);
+        Some(Look { id: id.to_string(), vendor: vendor.to_string(), status, tally })
+    };
+    let looks: Vec<Look> = web.keeper.accounts().filter_map(look).collect();
+    add_conditions(&mut page, &looks);
+    add_times(&mut page, &looks, web.clock.now());
+    add_counts(&mut page, &looks);
+    add_mqtt(&mut page, &web);
+    add_store(&mut page, &web);
+    let mut response = Response::new(page.finish().into());
+    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
+}
+
+/// One account at the moment of the scrape.
+struct Look {
+    id: String,
+    vendor: String,
+    status: Status,
+    tally: Tally,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Look {
+    fn labels(&self) -> Labels {
+        vec![("account", self.id.clone()), ("vendor", self.vendor.clone())]
+    }
+
+    fn labels_with(&self, label: &'static str, text: impl ToString) -> Labels {
+        self.labels().into_iter().chain([(label, text.to_string())]).collect()
+    }
+}
+
+fn add_own(page: &mut Exposition, web: &Web) {
+    let version = [("version", env!("CARGO_PKG_VERSION").to_owned())];
+    page.metric(Gauge, "latchkey_build_info", "The version that runs.", [(version, 1)]);
+    let started = web.started.as_second();
+    page.single(Gauge, "latchkey_start_time_seconds", "When Latchkey was started, since the epoch.", started);
+    let streams = MOST_STREAMS - web.streams.available_permits();
+    page.single(Gauge, "latchkey_event_streams", "Programs that listen to events.", streams);
+}
+
+fn add_conditions(page: &mut Exposition, looks: &[Look]) {
+    let conditions = looks.iter().flat_map(|look| {
+        let sample = |it: &Condition| (look.labels_with("condition", it), u8::from(look.status.condition == *it));
+        Condition::ALL.iter().map(sample).collect::<Vec<_>>()
+    });
+    page.metric(Gauge, "latchkey_account_condition", "1 for the condition that the account is in.", conditions);
+    let mut flag = |name, help, of: fn(&Status) -> bool| {
+        page.metric(Gauge, name, help, looks.iter().map(|it| (it.labels(), u8::from(of(&it.status)))));
+    };
+    flag("latchkey_account_needs_attention", "1 where somebody has to do something.", |it| it.problem);
+    flag("latchkey_cloud_reachable", "1 where the vendor answered when last called.", |it| it.cloud);
+}
+
+fn add_times(page: &mut Exposition, looks: &[Look], now: Timestamp) {
+    let mut times = |name, help, of: fn(&Status) -> Option<Timestamp>, sign: i64| {
+        let sample = |it: &Look| {
+            let until = of(&it.status)?.duration_since(now);
+            Some((it.labels(), sign * until.as_secs()))
+        };
+        page.metric(Gauge, name, help, looks.iter().filter_map(sample));
+    };
+    times(
+        "latchkey_access_token_remaining_seconds",
+        "Time until the access token ends, negative when it has ended; absent where unknown.",
+        |it| it.access_token_expires_at,
+        1,
+    );
+    times(
+        "latchkey_refresh_token_remaining_seconds",
+        "Time until the refresh token ends; absent where unknown.",
+        |it| it.refresh_token_expires_at,
+        1,
+    );
+    times(
+        "latchkey_next_refresh_remaining_seconds",
+        "Time until the next refresh; absent where none is planned.",
+        |it| it.next_refresh_at,
+        1,
+    );
+    times(
+        "latchkey_last_refresh_age_seconds",
+        "Time since the last refresh; absent where there was none.",
+        |it| it.last_refresh_at,
+        -1,
+    );
+}
+
+fn add_counts(page: &mut Exposition, looks: &[Look]) {
+    let refreshes = looks.iter().flat_map(|look| {
+        let Tally { renewed, failed, refused, in_doubt, .. } = look.tally;
+        let outcomes = [("renewed", renewed), ("failed", failed), ("refused", refused), ("in_doubt", in_doubt)];
+        outcomes.map(|(outcome, count)| (look.labels_with("outcome", outcome), count))
+    });
+    page.metric(Counter, "latchkey_refreshes_total", "Attempts to refresh since the start, by outcome.", refreshes);
+    let calls = looks.iter().flat_map(|look| {
+        let purposes = [("refresh", look.tally.refresh_calls), ("call", look.tally.other_calls)];
+        purposes.map(|(purpose, count)| (look.labels_with("purpose", purpose), count))
+    });
+    page.metric(Counter, "latchkey_vendor_calls_total", "Calls to the vendor since the start, by purpose.", calls);
+    let failures = looks.iter().map(|it| (it.labels(), it.status.consecutive_failures));
+    page.metric(Gauge, "latchkey_consecutive_failures", "Refreshes that failed in a row.", failures);
+    let generations = looks.iter().map(|it| (it.labels(), it.status.generation));
+    page.metric(Gauge, "latchkey_grant_generation", "The generation of the tokens that are held.", generations);
+}
+
+fn add_mqtt(page: &mut Exposition, web: &Web) {
+    let link = web.link.stats();
+    let reconnects = link.connections.saturating_sub(1);
+    page.single(Gauge, "latchkey_mqtt_connected", "1 where the broker is connected.", u8::from(link.is_connected));
+    page.single(Counter, "latchkey_mqtt_reconnects_total", "Connections to the broker after the first.", reconnects);
+    page.single(Gauge, "latchkey_mqtt_outbox_messages", "Messages that wait to be published.", link.outbox);
+    page.single(Gauge, "latchkey_mqtt_inbox_messages", "Messages that came and wait to be handled.", link.unread);
+    page.single(Counter, "latchkey_mqtt_dropped_messages_total", "Messages that were dropped.", link.dropped);
+}
+
+fn add_store(page: &mut Exposition, web: &Web) {
+    let store = web.store.stats();
+    page.single(Gauge, "latchkey_store_journal_bytes", "Length of the journal.", store.journal_bytes);
+    page.single(Gauge, "latchkey_store_records", "Accounts that have a record.", store.records);
+    let mut count = |name, help, value| page.single(Counter, name, help, value);
+    count("latchkey_store_commits_total", "Records and notes made durable.", store.commits);
+    count("latchkey_store_syncs_total", "Times that the journal was synced to the disk.", store.syncs);
+    count("latchkey_store_failures_total", "Commits that failed.", store.failures);
+    count("latchkey_store_compactions_total", "Times that the journal was rewritten.", store.compactions);
+    count("latchkey_store_rollbacks_total", "Accounts found rolled back at start, and mended.", store.rollbacks);
+    count("latchkey_store_damaged_records_total", "Unreadable stretches found at start.", store.damaged_records);
+}

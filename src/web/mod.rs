@@ -1,0 +1,164 @@
+//! The admin API: the commands of MQTT by HTTP, events, health and metrics. Only here are axum and hyper known.
+//!
+//! A request comes in by `server` (connections, their limits), passes the `guard` (host, key), and reaches a handler:
+//! [`accounts`] for everything an account can be asked, [`aqara`] for two routes that other programs know, [`events`],
+//! [`health`], [`metrics`], [`openapi`]. `answer` says which HTTP status a reply has. [`router`] puts the parts together.
+
+mod answer;
+mod attempts;
+mod exposition;
+mod guard;
+mod hosts;
+mod key;
+mod patient;
+mod refusal;
+mod server;
+mod take;
+
+pub mod accounts;
+pub mod aqara;
+pub mod events;
+pub mod health;
+pub mod metrics;
+pub mod openapi;
+pub mod schema;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, get, post, put},
+};
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use hosts::AllowedHosts;
+pub use key::WebKey;
+pub use server::{PortTaken, Server};
+
+use crate::{
+    account::AccountId,
+    clock::Clock,
+    keeper::Keeper,
+    mqtt::Link,
+    store::{SledStore, Store},
+};
+
+use attempts::Attempts;
+
+/// A disk that hangs is not well.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the edge stands on.
+pub struct Parts {
+    pub keeper: Keeper,
+    pub accounts: BTreeMap<AccountId, Card>,
+    pub store: Arc<SledStore>,
+    pub link: Link,
+    pub clock: Clock,
+    pub key: WebKey,
+    pub hosts: AllowedHosts,
+    pub metrics_public: bool,
+    /// Ends event streams.
+    pub stop: CancellationToken,
+}
+
+/// What the configuration says of an account, beside what the keeper knows.
+#[derive(Clone, Debug, Default)]
+pub struct Card {
+    pub name: Option<String>,
+    pub share_access_token: bool,
+}
+
+/// What the handlers share.
+pub struct Web {
+    keeper: Keeper,
+    accounts: BTreeMap<AccountId, Card>,
+    store: Arc<SledStore>,
+    link: Link,
+    clock: Clock,
+    key: WebKey,
+    hosts: AllowedHosts,
+    metrics_public: bool,
+    stop: CancellationToken,
+    started: Timestamp,
+    attempts: Attempts,
+    streams: Arc<Semaphore>,
+    /// When the store was asked last, by monotonic time, and whether it was well.
+    store_look: Mutex<Option<(Duration, bool)>>,
+}
+
+/// All routes behind the guard. The page will be merged into it.
+pub fn router(parts: Parts) -> Router {
+    let web = Arc::new(Web::new(parts));
+    let routes = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    routes.fallback(guard::not_found).layer(from_fn_with_state(web.clone(), guard::guard)).with_state(web)
+}
+
+/// The paths of all routes, as the OpenAPI document spells them.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().map(|it| it.0).collect()
+}
+
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
+    vec![
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(metrics::metrics)),
+        ("/openapi.json", get(openapi::document)),
+        ("/v1/events", get(events::events)),
+        ("/v1/accounts", get(accounts::list)),
+        ("/v1/accounts/{id}", get(accounts::status)),
+        ("/v1/accounts/{id}/tokens", put(accounts::update_tokens)),
+        ("/v1/accounts/{id}/refresh", post(accounts::refresh)),
+        ("/v1/accounts/{id}/scenes", get(accounts::scenes)),
+        ("/v1/accounts/{id}/scenes/{key}/trigger", post(accounts::trigger)),
+        ("/v1/accounts/{id}/doors", get(accounts::doors)),
+        ("/v1/accounts/{id}/doors/{key}/open", post(accounts::open)),
+        ("/v1/accounts/{id}/login-code", post(accounts::login_code)),
+        ("/v1/accounts/{id}/login", post(accounts::login)),
+        ("/v1/accounts/{id}/access-token", get(accounts::access_token)),
+        ("/v1/accounts/{id}/forget", post(accounts::forget)),
+        ("/v1/accounts/{id}/recall", post(accounts::recall)),
+        ("/v1/admin/aqara/refresh-token", post(aqara::update_refresh_token)),
+        ("/v1/admin/aqara/token-status", get(aqara::token_status)),
+    ]
+}
+
+impl Web {
+    fn new(parts: Parts) -> Self {
+        let Parts { keeper, accounts, store, link, clock, key, hosts, metrics_public, stop } = parts;
+        Self {
+            keeper,
+            accounts,
+            store,
+            link,
+            key,
+            hosts,
+            metrics_public,
+            stop,
+            started: clock.now(),
+            attempts: Attempts::new(clock.clone()),
+            streams: Arc::new(Semaphore::new(events::MOST_STREAMS)),
+            store_look: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// Whether the store takes commits; asked once a second at most, since anybody may ask.
+    async fn is_store_well(&self) -> bool {
+        let mut look = self.store_look.lock().await;
+        let now = self.clock.monotonic();
+        if let Some((at, is_well)) = *look
+            && now.saturating_sub(at) < Duration::from_secs(1)
+        {
+            return is_well;
+        }
+        let asked = tokio::time::timeout(STORE_ANSWERS_WITHIN, self.store.check_room()).await;
+        let is_well = asked.is_ok_and(|it| it.is_ok());
+        *look = Some((now, is_well));
+        is_well
+    }
+}

@@ -1,0 +1,11 @@
+//! The admin API, asked over real connections: what it does, whom it refuses, and what it says of itself.
+#![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+mod accounts;
+mod aqara;
+mod bench;
+mod events;
+mod guard;
+mod openapi;
+mod own;
