@@ -19,7 +19,6 @@ mod one_shot;
 #[cfg(feature = "demo")]
 mod onlooker;
 mod passphrase;
-mod private_file;
 mod refresh;
 mod restore;
 mod rotate_key;

@@ -5,7 +5,7 @@
 //! token that is good, and the store is removed; where it is not (a kill, a lost reply), it stays and the next run opens it.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,13 +18,13 @@ use crate::{
     config::{Settings, StoreKey},
     keeper::Command,
     service,
-    store::{SledStore, Watched},
+    store::{SledStore, Watched, install_private},
 };
 
 use super::{
     alone::Alone,
     answer::{Answer, Trouble},
-    private_file, terminal,
+    terminal,
 };
 
 /// Carries a command out for `entry_id`, whose refresh token is in `file`.
@@ -110,7 +110,12 @@ impl Mirror {
     fn write(&mut self, record: &Record) -> std::io::Result<()> {
         let token = record.current.as_ref().and_then(|it| it.refresh.as_ref());
         let Some(token) = token.filter(|it| **it != self.in_file) else { return Ok(()) };
-        private_file::write(&self.file, Zeroizing::new(format!("{}\n", token.expose())).as_bytes())?;
+        // A link stays a link, to a file of its owner alone.
+        let file = self.file.canonicalize()?;
+        install_private(&file, Zeroizing::new(format!("{}\n", token.expose())).as_bytes())?;
+        if let Some(folder) = file.parent() {
+            File::open(folder)?.sync_all()?;
+        }
         self.in_file = token.clone();
         Ok(())
     }

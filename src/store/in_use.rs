@@ -16,14 +16,17 @@ pub fn is_in_use(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::folder::Folder, *};
+    use super::{
+        super::{disk, folder::Folder},
+        *,
+    };
 
     #[test]
     fn a_store_is_in_use_for_as_long_as_its_lock_is_held() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("store");
         assert!(!is_in_use(&path));
-        let folder = Folder::take(&path, crate::store::disk::real()).unwrap();
+        let folder = Folder::take(&path, disk::real()).unwrap();
         assert!(is_in_use(&path));
         drop(folder);
         assert!(!is_in_use(&path));

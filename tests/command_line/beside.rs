@@ -1,4 +1,4 @@
-//! Commands beside a running service: they go to its admin API, which is played by a stub here.
+//! Commands beside a running service: they go to its admin API. A stub plays it where every answer is to be seen.
 
 use std::{
     fs::{self, File},
@@ -22,7 +22,6 @@ const KEY: &str = "canary-web-key-0123456789";
 
 /// The admin API as far as a test gives it words, and what it was asked.
 struct Stub {
-    address: SocketAddr,
     shared: Arc<Shared>,
     /// Held as a running service holds it.
     _lock: File,
@@ -46,8 +45,8 @@ impl Stub {
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(answer).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        bench.more = format!("\n[web]\nlisten = \"{address}\"\n");
-        Self { address, shared, _lock: lock }
+        listen(bench, address);
+        Self { shared, _lock: lock }
     }
 
     /// What is answered from now on.
@@ -80,6 +79,12 @@ async fn answer(
         _ => StatusCode::OK,
     });
     (status, answer.map_or_else(|| "<html>somebody else</html>".to_owned(), |it| it.to_string()))
+}
+
+/// Has the configuration say where the admin API listens.
+fn listen(bench: &mut Bench, address: SocketAddr) {
+    bench.environment.retain(|it| it.0 != "LATCHKEY__WEB__LISTEN");
+    bench.environment.push(("LATCHKEY__WEB__LISTEN".to_owned(), address.to_string()));
 }
 
 fn private(path: &Path) -> File {
@@ -264,28 +269,28 @@ async fn status_and_errors_are_the_services() {
 #[tokio::test]
 async fn a_service_that_cannot_be_asked_is_told_with_the_mend() {
     let mut bench = Bench::new().await;
-    let stub = Stub::start(&mut bench).await;
+    let _stub = Stub::start(&mut bench).await;
     // What answers is not Latchkey.
     let (code, _, complaints) = run(&bench, &["refresh", "home"], "").await;
     assert!(code == 1 && complaints.contains("is not the admin API of this Latchkey"), "{complaints}");
 
-    bench.more = format!("\n[web]\nlisten = \"{}\"\nkey = \"another-key\"\n", stub.address);
+    bench.web = "key = \"another-key\"\n".to_owned();
     let (code, _, complaints) = run(&bench, &["status"], "").await;
     assert!(code == 1 && complaints.contains("does not accept the key. Use the configuration"), "{complaints}");
     assert!(!complaints.contains("another-key"));
 
-    bench.more = format!("\n[web]\nlisten = \"{}\"\n", stub.address);
+    bench.web = String::new();
     fs::remove_file(bench.store().join("web.key")).unwrap();
     let (code, _, complaints) = run(&bench, &["status"], "").await;
     assert!(code == 1 && complaints.contains("cannot be read from") && complaints.contains("web.key"), "{complaints}");
 
     fs::write(bench.store().join("web.key"), KEY).unwrap();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    bench.more = format!("\n[web]\nlisten = \"{nobody}\"\n");
+    listen(&mut bench, nobody);
     let (code, _, complaints) = run(&bench, &["trigger", "warn"], "").await;
     assert!(code == 1 && complaints.contains("its admin API does not answer at 127.0.0.1"), "{complaints}");
 
-    bench.more = "\n[web]\nenabled = false\n".to_owned();
+    bench.web = "enabled = false\n".to_owned();
     let (code, _, complaints) = run(&bench, &["status"], "").await;
     assert!(code == 1 && complaints.contains("its admin API is switched off. Switch it on"), "{complaints}");
     assert_eq!(complaints.lines().count(), 1);
@@ -296,7 +301,7 @@ async fn a_scene_whose_answer_does_not_come_may_have_been_run_and_is_not_repeate
     let mut bench = Bench::new().await;
     let _stub = Stub::start(&mut bench).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    bench.more = format!("\n[web]\nlisten = \"{}\"\n", listener.local_addr().unwrap());
+    listen(&mut bench, listener.local_addr().unwrap());
     let n_connections = Arc::new(Mutex::new(0));
     let counted = n_connections.clone();
     tokio::spawn(async move {
@@ -312,4 +317,44 @@ async fn a_scene_whose_answer_does_not_come_may_have_been_run_and_is_not_repeate
     assert_eq!(*n_connections.lock().unwrap(), 1);
     let (code, _, complaints) = run(&bench, &["status"], "").await;
     assert!(code == 1 && complaints.contains("gave no answer. Try again."), "{complaints}");
+}
+
+#[tokio::test]
+async fn the_real_service_carries_the_commands_out() {
+    let mut bench = Bench::new().await;
+    bench.front_door = "doors = true".to_owned();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    listen(&mut bench, address);
+    let latchkey = bench.run().await;
+    for (account, tokens) in [("front_door", bench.front_door_tokens()), ("home", bench.home_tokens())] {
+        let (code, said, complaints) = run(&bench, &["tokens", "set", account], &tokens).await;
+        assert!(code == 0 && said.contains("the tokens are good, and were renewed once"), "{said}{complaints}");
+    }
+    let (code, said, complaints) = run(&bench, &["status"], "").await;
+    assert!(code == 0 && said.contains("front_door  akuvox  ok  ") && said.contains("home: The login"), "{complaints}");
+    let (code, said, complaints) = run(&bench, &["trigger", "warn"], "").await;
+    assert_eq!((code, said.as_str()), (0, "home: tv_warning was run.\n"), "{complaints}");
+    let (code, said, _) = run(&bench, &["scenes"], "").await;
+    assert!(code == 0 && said.contains("tv_warning"), "{said}");
+    // It lists the doors in the background.
+    let door = loop {
+        let (code, reply) = run_json(&bench, &["doors"], "").await;
+        assert_eq!(code, 0, "{reply}");
+        if let Some(door) = reply["data"]["doors"][0]["key"].as_str() {
+            break door.to_owned();
+        }
+    };
+    let (code, said, complaints) = run(&bench, &["open", &door], "").await;
+    assert_eq!((code, said), (0, format!("front_door: {door} was opened.\n")), "{complaints}");
+    let (code, reply) = run_json(&bench, &["refresh", "home"], "").await;
+    assert_eq!((code, &reply["data"]["generation"]), (0, &3.into()), "{reply}");
+    let (code, reply) = run_json(&bench, &["login", "home", "--request-code"], "").await;
+    assert_eq!((code, &reply["error"]["code"]), (64, &"login_not_set".into()), "{reply}");
+    for arguments in [&["forget", "home"][..], &["recall", "home"], &["diagnostics"]] {
+        let (code, _, complaints) = run(&bench, arguments, "").await;
+        assert_eq!(code, 0, "{complaints}");
+    }
+    assert!(latchkey.stop().await.success());
+    let (code, reply) = run_json(&bench, &["status", "home"], "").await;
+    assert_eq!((code, &reply["data"]["accounts"][0]["condition"]), (0, &"ok".into()), "{reply}");
 }

@@ -11,7 +11,7 @@ async fn diagnostics_tell_how_everything_is_and_no_secret() {
     let mut bench = alone::signed_in().await;
     bench.mqtt = "username = \"canary-user\"\npassword = \"canary-mqtt-password\"\n".to_owned();
     bench.front_door = "dial_code = \"46\"\nphone = \"0709876543\"\nuser = \"canary@example.com\"".to_owned();
-    bench.more = "\n[web]\nkey = \"canary-web-key\"\n".to_owned();
+    bench.web = "key = \"canary-web-key\"\n".to_owned();
     let (code, reply) = run_json(&bench, &["diagnostics"], "").await;
     assert_eq!(code, 0, "{reply}");
     let data = &reply["data"];
