@@ -38,12 +38,12 @@ pub(super) struct BackupArgs {
     overwrite: bool,
 }
 
-pub(super) fn backup(args: &BackupArgs) -> ExitCode {
+pub(super) async fn backup(args: &BackupArgs) -> ExitCode {
     let settings = match args.config.load() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let passphrase = match args.passphrase.choose() {
+    let passphrase = match args.passphrase.choose().await {
         Ok(passphrase) => passphrase,
         Err(why) => return fail(format_args!("{why}")),
     };

@@ -145,8 +145,8 @@ pub fn main() -> ExitCode {
             Command::Import(args) => import::import(args).await,
             Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
             Command::Completions(args) => completions::completions(&args),
-            Command::Backup(args) => backup::backup(&args),
-            Command::Restore(args) => restore::restore(&args),
+            Command::Backup(args) => backup::backup(&args).await,
+            Command::Restore(args) => restore::restore(&args).await,
             Command::RotateKey(args) => rotate_key::rotate_key(&args),
             #[cfg(feature = "demo")]
             Command::Demo(args) => demo::demo(args).await,

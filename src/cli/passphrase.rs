@@ -12,10 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::account::Secret;
 
+use super::terminal;
+
 /// A backup may lie where others can copy it and try for years.
 const SHORTEST: usize = 12;
 /// No passphrase is longer; what is, is another file.
 const LONGEST: u64 = 4096;
+const NONE: &str = "there is no passphrase. Give it in a file with --passphrase-file, or on standard input.";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PassphraseArgs {
@@ -26,26 +29,26 @@ pub(super) struct PassphraseArgs {
 
 impl PassphraseArgs {
     /// The passphrase for a new backup: long enough, and where a person types it, typed twice.
-    pub(super) fn choose(&self) -> Result<Secret, String> {
-        let (passphrase, is_typed) = self.read("Passphrase for the backup: ")?;
+    pub(super) async fn choose(&self) -> Result<Secret, String> {
+        let (passphrase, is_typed) = self.read("Passphrase for the backup: ").await?;
         if passphrase.expose().chars().count() < SHORTEST {
             return Err(format!(
                 "the passphrase is too short. Take {SHORTEST} characters or more: a few words do well."
             ));
         }
-        if is_typed && ask("The same once more: ")? != passphrase {
+        if is_typed && ask("The same once more: ").await? != passphrase {
             return Err("the two passphrases differ. Type the same one twice.".to_owned());
         }
         Ok(passphrase)
     }
 
     /// The passphrase of a backup that exists.
-    pub(super) fn give(&self) -> Result<Secret, String> {
-        Ok(self.read("Passphrase of the backup: ")?.0)
+    pub(super) async fn give(&self) -> Result<Secret, String> {
+        Ok(self.read("Passphrase of the backup: ").await?.0)
     }
 
     /// The passphrase, and whether a person typed it.
-    fn read(&self, prompt: &str) -> Result<(Secret, bool), String> {
+    async fn read(&self, prompt: &str) -> Result<(Secret, bool), String> {
         match &self.passphrase_file {
             Some(path) if path != Path::new("-") => {
                 let file = fs::File::open(path).map_err(|error| {
@@ -53,7 +56,7 @@ impl PassphraseArgs {
                 })?;
                 Ok((first_line(file)?, false))
             }
-            None if io::stdin().is_terminal() => Ok((ask(prompt)?, true)),
+            None if io::stdin().is_terminal() => Ok((ask(prompt).await?, true)),
             _ => Ok((first_line(io::stdin())?, false)),
         }
     }
@@ -65,17 +68,16 @@ fn first_line(mut from: impl Read) -> Result<Secret, String> {
         .take(LONGEST)
         .read_to_string(&mut text)
         .map_err(|error| format!("the passphrase cannot be read: {error}. Give one line of plain text."))?;
-    let line = text.lines().next().unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() {
-        return Err(
-            "there is no passphrase. Give it in a file with --passphrase-file, or on standard input.".to_owned()
-        );
+        return Err(NONE.to_owned());
     }
     Ok(Secret::new(line))
 }
 
-fn ask(prompt: &str) -> Result<Secret, String> {
-    rpassword::prompt_password(prompt)
-        .map(Secret::new)
-        .map_err(|error| format!("the terminal cannot be asked: {error}. Use --passphrase-file."))
+async fn ask(prompt: &str) -> Result<Secret, String> {
+    match terminal::ask_secret(prompt).await {
+        Ok(passphrase) => passphrase.ok_or_else(|| NONE.to_owned()),
+        Err(trouble) => Err(format!("{trouble}. Use --passphrase-file.")),
+    }
 }

@@ -39,12 +39,12 @@ pub(super) struct RestoreArgs {
     set_aside: bool,
 }
 
-pub(super) fn restore(args: &RestoreArgs) -> ExitCode {
+pub(super) async fn restore(args: &RestoreArgs) -> ExitCode {
     let settings = match args.config.load() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let passphrase = match args.passphrase.give() {
+    let passphrase = match args.passphrase.give().await {
         Ok(passphrase) => passphrase,
         Err(why) => return fail(format_args!("{why}")),
     };

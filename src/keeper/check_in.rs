@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::{info, warn};
 
 use crate::{
-    account::{Class, Code, Secret},
-    vendor::{Answer, VendorError},
+    account::{Class, Code, Secret, UnreadLogin},
+    vendor::VendorError,
 };
 
 use super::{Shared, flight::Landing, keeping::Keeping, limits::Purpose};
@@ -35,12 +35,15 @@ impl Shared {
         // It is made, so it counts, whether or not there was room.
         let _ = self.spend_call(keeping, Purpose::Call);
         let at = self.clock.now();
-        let read = |answer: Answer| {
-            let fresh = catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_check_in(&answer)));
-            fresh.unwrap_or_else(|_| Err(unreadable())).map(|fresh| (fresh, keeping.vendor.storable(&answer)))
+        let (result, body) = match shown {
+            Ok(answer) => {
+                let read = catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_check_in(&answer)));
+                (read.unwrap_or_else(|_| Err(unreadable())), keeping.vendor.storable(&answer))
+            }
+            Err(failure) => (Err(failure), None),
         };
-        match shown.and_then(read) {
-            Ok((fresh, body)) => {
+        match result {
+            Ok(fresh) => {
                 let refresh = fresh.refresh.clone();
                 let checked_in = self.commit_at_last(keeping, body.as_ref(), |record| {
                     record.check_in(fresh.clone(), &keeping.policy, at)
@@ -52,6 +55,12 @@ impl Shared {
             }
             Err(failure) => {
                 warn!(account = %keeping.id, code = %failure.code, "the access token was shown to the vendor: {failure}");
+                if let Some(body) = body.filter(|_| failure.class == Class::Protocol) {
+                    // It may hold tokens, as the answer to a login does.
+                    let unread = UnreadLogin { received_at: at, body };
+                    self.commit_at_last(keeping, None, |record| record.fail_login(false, Some(unread.clone()), at))
+                        .await;
+                }
                 Landing::grounded(failure.code)
             }
         }

@@ -171,9 +171,10 @@ fn words(code: Code) -> (&'static str, &'static str) {
         Code::UnknownDoor => {
             ("there is no door of this name", "Give its key, its id, or a name that only one door has.")
         }
-        Code::DoorsOff => {
-            ("doors of this account are not opened by MQTT", "Set `doors = true` for the account, if you want that.")
-        }
+        Code::DoorsOff => (
+            "the doors of this account are not Latchkey's to open",
+            "Set `doors = true` for the account, if you want that.",
+        ),
         Code::NotSupported => ("this vendor has no such thing", "Use an account of another vendor."),
         Code::Retained => {
             ("a retained command is not carried out", "Publish it again without the retain flag; it was cleared.")
