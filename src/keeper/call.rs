@@ -146,6 +146,8 @@ impl Shared {
                     let hint = "It was not done; try again.".to_owned();
                     CommandError { hint, ..CommandError::new(failure.code, id).because(failure) }
                 }
+                // The code says it all.
+                Class::Target if failure.vendor_code.is_none() => CommandError::new(failure.code, id),
                 _ => CommandError::new(failure.code, id).because(failure),
             },
         }
