@@ -20,7 +20,7 @@ use crate::{
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
     vendor::{self, Http},
-    web::{self, AllowedHosts, Card, PortTaken, Server, WebKey},
+    web::{self, AllowedHosts, Card, LoginBy, PortTaken, Server, WebKey},
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
@@ -93,6 +93,7 @@ impl Service {
                     settings.web.public_url.as_ref(),
                     &settings.web.allowed_hosts,
                 ),
+                public_url: settings.web.public_url.clone(),
                 metrics_public: settings.web.metrics_public,
                 stop: web_stop.clone(),
             };
@@ -262,7 +263,14 @@ fn devices(settings: &Settings) -> Devices {
 }
 
 fn web_card(settings: &AccountSettings) -> (AccountId, Card) {
-    (settings.id.clone(), Card { name: settings.name.clone(), share_access_token: settings.share_access_token })
+    let ways = match &settings.vendor {
+        VendorSettings::Akuvox(akuvox) => {
+            [akuvox.phone.is_some().then_some(LoginBy::Code), akuvox.user.is_some().then_some(LoginBy::Password)]
+        }
+        VendorSettings::Aqara(aqara) => [aqara.login.is_some().then_some(LoginBy::Code), None],
+    };
+    let (name, share_access_token) = (settings.name.clone(), settings.share_access_token);
+    (settings.id.clone(), Card { name, share_access_token, logs_in_by: ways.into_iter().flatten().collect() })
 }
 
 fn card(settings: &AccountSettings) -> AccountCard {

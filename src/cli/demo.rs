@@ -11,7 +11,11 @@ use crate::{
     config::{self, LogFormat, LogSettings},
     demo::{
         broker::Broker,
-        clouds::{AkuvoxCloud, AqaraCloud, Options, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
+        clouds::{
+            AkuvoxCloud, AqaraCloud, Options,
+            akuvox::{AkuvoxCredentials, AkuvoxKnobs},
+            aqara::AqaraKnobs,
+        },
     },
     mqtt::{Outgoing, Qos},
     service::{Service, StartError},
@@ -93,10 +97,11 @@ async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     std::fs::write(&file, clouds.configuration(&host, port, &store))?;
     let settings = config::load(Some(&file), std::iter::empty())?;
     let service = Service::start(settings, Clock::system())?;
+    let page = Page::of(&service, &store)?;
     let mut onlooker = Onlooker::connect(&host, port)?;
     tokio::select! {
         () = signals.told_to_stop() => {}
-        result = watch(args, &mut onlooker, &clouds, &store, (&host, port)) => {
+        result = watch(args, &mut onlooker, &clouds, &store, &page, (&host, port)) => {
             match result {
                 Ok(never) => match never {},
                 Err(error) => {
@@ -123,6 +128,7 @@ async fn watch(
     onlooker: &mut Onlooker,
     clouds: &Clouds,
     store: &std::path::Path,
+    page: &Page,
     (host, port): (&str, u16),
 ) -> Result<std::convert::Infallible, DemoError> {
     let (akuvox, aqara) = (clouds.akuvox.url().to_string(), clouds.aqara.url().to_string());
@@ -133,6 +139,7 @@ async fn watch(
         ))?;
         say(format_args!("  broker   {host}:{port}   (mosquitto_sub -h {host} -p {port} -v -t 'latchkey/#')"))?;
         say(format_args!("  akuvox   {akuvox}\n  aqara    {aqara}"))?;
+        say(format_args!("  page     {}   with the key {}", page.url, page.key.expose()))?;
         say(format_args!("Each account is given its first tokens by update_tokens, as you would do it once:\n"))?;
     }
     tokio::time::timeout(PATIENCE, onlooker.until("latchkey/bridge/state", "online", !args.json))
@@ -147,7 +154,15 @@ async fn watch(
             .map_err(|_| DemoError::NoAnswer)??;
     }
     if args.json {
-        let ready = json!({ "ready": true, "mqtt_port": port, "akuvox": akuvox, "aqara": aqara, "store": store });
+        let ready = json!({
+            "ready": true,
+            "mqtt_port": port,
+            "akuvox": akuvox,
+            "aqara": aqara,
+            "store": store,
+            "web": page.url,
+            "key": page.key.expose(),
+        });
         say(format_args!("{ready}"))?;
     } else {
         onlooker.link.publish(Outgoing {
@@ -161,10 +176,26 @@ async fn watch(
         say(format_args!("\nNow watch the renewals, or try it yourself:"))?;
         say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/aqara_home/trigger_scene -m tv_warning"))?;
         say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/front_door/refresh_tokens -m '{{}}'"))?;
+        say(format_args!("The page is at {}; codes that the clouds send are at {akuvox}/_sim/sms", page.url))?;
         say(format_args!("Ctrl-C ends it.\n"))?;
     }
     loop {
         onlooker.next(!args.json).await?;
+    }
+}
+
+/// Where the page is, and what opens it.
+struct Page {
+    url: String,
+    key: Secret,
+}
+
+impl Page {
+    /// The key is the one that was made beside the demo's own store.
+    fn of(service: &Service, store: &std::path::Path) -> io::Result<Self> {
+        let address = service.web.ok_or(io::ErrorKind::NotConnected)?;
+        let key = Secret::new(std::fs::read_to_string(store.join("web.key"))?.trim());
+        Ok(Self { url: format!("http://{address}/"), key })
     }
 }
 
@@ -196,14 +227,16 @@ impl Clouds {
                 .collect();
         let scenes: String = scenes.iter().map(|(key, id)| format!("{key} = {id:?}\n")).collect();
         let (akuvox_url, aqara_url) = (self.akuvox.url(), self.aqara.url());
-        let (app_id, key_id, app_key) = (&aqara.app_id, &aqara.key_id, &aqara.app_key);
+        let (app_id, key_id, app_key, login) = (&aqara.app_id, &aqara.key_id, &aqara.app_key, &aqara.account);
+        let AkuvoxCredentials { dial_code, phone_number, login: user, .. } = self.akuvox.credentials(0);
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n\n[store]\npath = {store:?}\n\n\
              [web]\nlisten = \"127.0.0.1:0\"\n\n\
              [keeper]\nmin_refresh_gap = \"1s\"\n\n\
-             [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = \"{akuvox_url}\"\n\n\
+             [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = \"{akuvox_url}\"\n\
+             dial_code = {dial_code:?}\nphone = {phone_number:?}\nuser = {user:?}\ndoors = true\n\n\
              [accounts.aqara_home]\nvendor = \"aqara\"\nname = \"Aqara home\"\nbase_url = \"{aqara_url}\"\n\
-             app_id = {app_id:?}\nkey_id = {key_id:?}\napp_key = {app_key:?}\n\n\
+             app_id = {app_id:?}\nkey_id = {key_id:?}\napp_key = {app_key:?}\nlogin = {login:?}\n\n\
              [accounts.aqara_home.scenes]\n{scenes}"
         )
     }

@@ -45,6 +45,11 @@ impl PublicUrl {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// Scheme, host and a port that is not the scheme's own, as a browser's `Origin` header says them.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
 }
 
 impl FromStr for BaseUrl {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 use super::{
     Web,
     answer::{answer, json_response},
+    guard::Admission,
     refusal::{Refusal, RefusalCode},
     schema::{
         AccessToken, Accounts, CodeRequested, Credentials, Doors, Forgotten, LoggedIn, NoArguments, OkReply, Opened,
@@ -35,7 +36,10 @@ pub(super) async fn list(State(web): State<Arc<Web>>) -> Response {
             let mut account = json!(web.keeper.status(id)?);
             account["entry_id"] = json!(id);
             account["vendor"] = json!(vendor);
-            account["name"] = json!(web.accounts.get(id).and_then(|it| it.name.as_ref()));
+            let card = web.accounts.get(id);
+            account["name"] = json!(card.and_then(|it| it.name.as_ref()));
+            account["logs_in_by"] = json!(card.map(|it| &it.logs_in_by));
+            account["advice"] = json!(web.advice(id));
             Some(account)
         })
         .collect();
@@ -149,13 +153,21 @@ pub(super) async fn login(State(web): State<Arc<Web>>, place: Place, payload: Pa
 
 /// A live access token, for a program that never refreshes itself
 ///
-/// Off unless the account says `share_access_token = true`. The token is renewed first where it ended or is about to.
+/// Off unless the account says `share_access_token = true`, and for the key only. The token is renewed first where it ended or is about to.
 #[utoipa::path(
     get, path = "/v1/accounts/{id}/access-token", tag = "accounts",
     params(("id" = String, Path, description = "The account's entry_id")),
     responses((status = 200, body = OkReply<AccessToken>))
 )]
-pub(super) async fn access_token(State(web): State<Arc<Web>>, place: Place) -> Response {
+pub(super) async fn access_token(
+    State(web): State<Arc<Web>>,
+    Extension(admission): Extension<Admission>,
+    place: Place,
+) -> Response {
+    // A page never gets a token.
+    if admission != Admission::Key {
+        return Refusal::new(RefusalCode::Unauthorized).respond("");
+    }
     if !web.accounts.get(&place.account).is_some_and(|it| it.share_access_token) {
         return Refusal::new(RefusalCode::NotShared).respond("");
     }
@@ -222,6 +234,6 @@ pub(super) async fn ask(web: &Web, command: Command) -> Reply {
     reply.inspect_err(|error| tracing::warn!(code = %error.code, "not done: {error}. {}", error.hint))
 }
 
-fn ok(data: Value) -> Response {
+pub(super) fn ok(data: Value) -> Response {
     json_response(StatusCode::OK, json!({ "status": "ok", "data": data }).to_string().into_bytes())
 }

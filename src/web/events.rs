@@ -42,9 +42,9 @@ const ROOM: usize = 64;
 
 /// What changes and happens, live
 ///
-/// On connecting, every account's state comes first (`event: state`), so that nothing is missed by reconnecting. Then
-/// `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
-/// with `entry_id`, as by MQTT.
+/// On connecting, every account's state comes first (`event: state`) and then what it can act on (`event: inventory`), so
+/// that nothing is missed by reconnecting. Then `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
+/// with `entry_id`, as by MQTT, and with `advice` where somebody is needed.
 #[utoipa::path(
     get, path = "/v1/events", tag = "latchkey",
     responses((status = 200, body = String, content_type = "text/event-stream"))
@@ -88,6 +88,9 @@ impl Stream {
 
     async fn tell_all(&mut self) -> Result<(), Gone> {
         self.tell_states().await?;
+        for account in self.accounts() {
+            self.tell_inventory(&account).await?;
+        }
         loop {
             let lines = self.lines.clone();
             let notice = tokio::select! {
@@ -106,11 +109,7 @@ impl Stream {
                     data["entry_id"] = json!(account);
                     self.tell("event", &data.to_string()).await?;
                 }
-                Ok(Ok(Notice::Inventory(account))) => {
-                    let mut data = json!(self.web.keeper.inventory(&account).unwrap_or_default());
-                    data["entry_id"] = json!(account);
-                    self.tell("inventory", &data.to_string()).await?;
-                }
+                Ok(Ok(Notice::Inventory(account))) => self.tell_inventory(&account).await?,
                 // It read too slowly: the states make up for what was missed.
                 Ok(Err(RecvError::Lagged(_))) => self.tell_states().await?,
                 Ok(Err(RecvError::Closed)) => return Ok(()),
@@ -119,8 +118,7 @@ impl Stream {
     }
 
     async fn tell_states(&mut self) -> Result<(), Gone> {
-        let accounts: Vec<AccountId> = self.web.keeper.accounts().map(|it| it.0.clone()).collect();
-        for account in accounts {
+        for account in self.accounts() {
             self.tell_state(&account).await?;
         }
         Ok(())
@@ -130,6 +128,7 @@ impl Stream {
         let Some(status) = self.web.keeper.status(account) else { return Ok(()) };
         let mut data: Value = json!(status);
         data["entry_id"] = json!(account);
+        data["advice"] = json!(self.web.advice(account));
         let data = data.to_string();
         if self.told.get(account) == Some(&data) {
             return Ok(());
@@ -137,6 +136,16 @@ impl Stream {
         self.tell("state", &data).await?;
         self.told.insert(account.clone(), data);
         Ok(())
+    }
+
+    async fn tell_inventory(&self, account: &AccountId) -> Result<(), Gone> {
+        let mut data = json!(self.web.keeper.inventory(account).unwrap_or_default());
+        data["entry_id"] = json!(account);
+        self.tell("inventory", &data.to_string()).await
+    }
+
+    fn accounts(&self) -> Vec<AccountId> {
+        self.web.keeper.accounts().map(|it| it.0.clone()).collect()
     }
 
     async fn tell(&self, event: &str, data: &str) -> Result<(), Gone> {

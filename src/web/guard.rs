@@ -17,6 +17,7 @@ use super::{
     answer::answer,
     attempts::Verdict,
     key::Shown,
+    page,
     refusal::{Refusal, RefusalCode},
     server::Peer,
 };
@@ -32,13 +33,20 @@ const SEALS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
+/// By what a request was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It asks for what everybody may have.
+    Open,
+    Key,
+    /// The page's cookie.
+    Session,
+}
+
 pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = match web.admit(&request) {
-        Ok(()) => match tokio::time::timeout(LONGEST_ANSWER, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => answer(&Err(CommandError::new(Code::OutcomeUnknown, "latchkey")), None),
-        },
+        Ok(admission) => answered_in_time(next, request, admission).await,
         Err(refusal) => refusal.respond(&path),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -52,26 +60,32 @@ pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: N
     response
 }
 
+async fn answered_in_time(next: Next, mut request: Request, admission: Admission) -> Response {
+    request.extensions_mut().insert(admission);
+    let answered = tokio::time::timeout(LONGEST_ANSWER, next.run(request)).await;
+    answered.unwrap_or_else(|_| answer(&Err(CommandError::new(Code::OutcomeUnknown, "latchkey")), None))
+}
+
 pub(super) async fn not_found(uri: Uri) -> Response {
     Refusal::new(RefusalCode::NotFound).respond(uri.path())
 }
 
 impl Web {
-    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+    fn admit(&self, request: &Request) -> Result<Admission, Refusal> {
         if !self.is_host_ours(request.uri(), request.headers()) {
             return Err(Refusal::new(RefusalCode::WrongHost));
         }
         if self.is_open(request.uri().path()) {
-            return Ok(());
+            return Ok(Admission::Open);
         }
         let Shown::Key(shown) = Shown::of(request.headers()) else {
-            return Err(Refusal::new(RefusalCode::Unauthorized));
+            return self.admit_page(request);
         };
         let Some(Peer(peer)) = request.extensions().get() else {
             return Err(Refusal::new(RefusalCode::Unauthorized));
         };
         match self.attempts.judge(peer.ip(), || self.key.admits(&shown)) {
-            Verdict::Right => Ok(()),
+            Verdict::Right => Ok(Admission::Key),
             Verdict::Wrong => {
                 warn!(address = %peer.ip(), "a request to the admin API came with a wrong key");
                 Err(Refusal::new(RefusalCode::Unauthorized))
@@ -82,9 +96,20 @@ impl Web {
         }
     }
 
+    /// Without a key it may be our page, with the cookie of a session.
+    fn admit_page(&self, request: &Request) -> Result<Admission, Refusal> {
+        if !self.sessions.admits(request.headers()) {
+            return Err(Refusal::new(RefusalCode::Unauthorized));
+        }
+        if !self.public_origin.is_our_page(request.method(), request.headers()) {
+            return Err(Refusal::new(RefusalCode::WrongOrigin));
+        }
+        Ok(Admission::Session)
+    }
+
     /// What answers without a key.
     fn is_open(&self, path: &str) -> bool {
-        matches!(path, "/healthz" | "/readyz") || (path == "/metrics" && self.metrics_public)
+        matches!(path, "/healthz" | "/readyz") || page::is_page(path) || (path == "/metrics" && self.metrics_public)
     }
 
     fn is_host_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {

@@ -6,7 +6,7 @@ use crate::config::PublicUrl;
 
 /// The names and addresses that Latchkey answers to.
 pub struct AllowedHosts {
-    listen: IpAddr,
+    listen: SocketAddr,
     /// In lower case, without a port.
     names: Vec<String>,
 }
@@ -15,7 +15,11 @@ impl AllowedHosts {
     /// This machine's own names, where we listen, `web.public_url`'s host, and what the user allows beside.
     pub fn new(listen: SocketAddr, public_url: Option<&PublicUrl>, configured: &[String]) -> Self {
         let given = configured.iter().map(String::as_str).chain(public_url.map(PublicUrl::host));
-        Self { listen: listen.ip(), names: given.map(host_of).collect() }
+        Self { listen, names: given.map(host_of).collect() }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.listen.port()
     }
 
     /// Whether a `Host` header, with or without a port, is one of ours. Ports are not compared: they may be forwarded.
@@ -26,7 +30,7 @@ impl AllowedHosts {
         }
         match host.parse::<IpAddr>() {
             // An address cannot be made to lead elsewhere; where we listen on all, all are ours.
-            Ok(address) => address.is_loopback() || self.listen.is_unspecified() || address == self.listen,
+            Ok(address) => address.is_loopback() || self.listen.ip().is_unspecified() || address == self.listen.ip(),
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         }
     }

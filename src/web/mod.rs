@@ -2,7 +2,8 @@
 //!
 //! A request comes in by `server` (connections, their limits), passes the `guard` (host, key), and reaches a handler:
 //! [`accounts`] for everything an account can be asked, [`aqara`] for two routes that other programs know, [`events`],
-//! [`health`], [`metrics`], [`openapi`]. `answer` says which HTTP status a reply has. [`router`] puts the parts together.
+//! [`health`], [`metrics`], [`openapi`]. `answer` says which HTTP status a reply has. [`page`] is what people see, by
+//! [`session`]. [`router`] puts the parts together.
 
 mod answer;
 mod attempts;
@@ -10,6 +11,7 @@ mod exposition;
 mod guard;
 mod hosts;
 mod key;
+mod origin;
 mod patient;
 mod refusal;
 mod server;
@@ -21,7 +23,9 @@ pub mod events;
 pub mod health;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod schema;
+pub mod session;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,6 +35,7 @@ use axum::{
     routing::{MethodRouter, get, post, put},
 };
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -41,12 +46,16 @@ pub use server::{PortTaken, Server};
 use crate::{
     account::AccountId,
     clock::Clock,
+    config::PublicUrl,
+    homeassistant::advice,
     keeper::Keeper,
     mqtt::Link,
     store::{SledStore, Store},
 };
 
 use attempts::Attempts;
+use origin::PublicOrigin;
+use session::Sessions;
 
 /// A disk that hangs is not well.
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -60,6 +69,7 @@ pub struct Parts {
     pub clock: Clock,
     pub key: WebKey,
     pub hosts: AllowedHosts,
+    pub public_url: Option<PublicUrl>,
     pub metrics_public: bool,
     /// Ends event streams.
     pub stop: CancellationToken,
@@ -70,6 +80,15 @@ pub struct Parts {
 pub struct Card {
     pub name: Option<String>,
     pub share_access_token: bool,
+    pub logs_in_by: Vec<LoginBy>,
+}
+
+/// A way to sign in that the configuration has set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginBy {
+    Code,
+    Password,
 }
 
 /// What the handlers share.
@@ -85,19 +104,24 @@ pub struct Web {
     stop: CancellationToken,
     started: Timestamp,
     attempts: Attempts,
+    sessions: Sessions,
+    public_origin: PublicOrigin,
     streams: Arc<Semaphore>,
     /// When the store was asked last, by monotonic time, and whether it was well.
     store_look: Mutex<Option<(Duration, bool)>>,
 }
 
-/// All routes behind the guard. The page will be merged into it.
+/// All routes behind the guard: the API, and the page's files.
 pub fn router(parts: Parts) -> Router {
     let web = Arc::new(Web::new(parts));
-    let routes = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let routes = routes()
+        .into_iter()
+        .chain(page::routes())
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     routes.fallback(guard::not_found).layer(from_fn_with_state(web.clone(), guard::guard)).with_state(web)
 }
 
-/// The paths of all routes, as the OpenAPI document spells them.
+/// The paths of the API's routes, as the OpenAPI document spells them.
 pub fn paths() -> Vec<&'static str> {
     routes().into_iter().map(|it| it.0).collect()
 }
@@ -108,6 +132,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/readyz", get(health::readyz)),
         ("/metrics", get(metrics::metrics)),
         ("/openapi.json", get(openapi::document)),
+        ("/v1/session", post(session::sign_in).delete(session::sign_out)),
         ("/v1/events", get(events::events)),
         ("/v1/accounts", get(accounts::list)),
         ("/v1/accounts/{id}", get(accounts::status)),
@@ -129,13 +154,15 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
 
 impl Web {
     fn new(parts: Parts) -> Self {
-        let Parts { keeper, accounts, store, link, clock, key, hosts, metrics_public, stop } = parts;
+        let Parts { keeper, accounts, store, link, clock, key, hosts, public_url, metrics_public, stop } = parts;
         Self {
             keeper,
             accounts,
             store,
             link,
             key,
+            sessions: Sessions::new(hosts.port(), clock.clone()),
+            public_origin: PublicOrigin::new(public_url.as_ref()),
             hosts,
             metrics_public,
             stop,
@@ -145,6 +172,12 @@ impl Web {
             store_look: Mutex::default(),
             clock,
         }
+    }
+
+    /// Why an account needs a person, and what that person is to do.
+    fn advice(&self, account: &AccountId) -> Option<String> {
+        let by_code = self.accounts.get(account).is_some_and(|it| it.logs_in_by.contains(&LoginBy::Code));
+        advice(&self.keeper.status(account)?, by_code)
     }
 
     /// Whether the store takes commits; asked once a second at most, since anybody may ask.

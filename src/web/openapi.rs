@@ -10,13 +10,13 @@ use utoipa::{
     },
 };
 
-use super::{accounts, answer::json_response, aqara, events, health, metrics, schema};
+use super::{accounts, answer::json_response, aqara, events, health, metrics, schema, session};
 
 /// The answers that any route below `/v1` may give instead of its own.
 const REFUSALS: [(u16, &str); 14] = [
     (400, "The request cannot be read"),
     (401, "The key is missing or wrong"),
-    (403, "Not switched on for this account"),
+    (403, "Not switched on for this account, or a session's request that is not the page's"),
     (404, "There is no such account, scene or door"),
     (408, "The request did not arrive in time"),
     (409, "It cannot be done with the tokens that are held, or the tokens are refused"),
@@ -38,6 +38,8 @@ const REFUSALS: [(u16, &str); 14] = [
         health::readyz,
         metrics::metrics,
         document,
+        session::sign_in,
+        session::sign_out,
         events::events,
         accounts::list,
         accounts::status,

@@ -19,6 +19,7 @@ pub enum RefusalCode {
     Unauthorized,
     TooManyWrongKeys,
     WrongHost,
+    WrongOrigin,
     NotFound,
     MethodNotAllowed,
     NotShared,
@@ -78,6 +79,11 @@ impl Refusal {
                 StatusCode::MISDIRECTED_REQUEST,
                 "Latchkey is not known by this host name",
                 "Add the name to `web.allowed_hosts`, or set `web.public_url`.",
+            ),
+            RefusalCode::WrongOrigin => (
+                StatusCode::FORBIDDEN,
+                "a session serves only Latchkey's own page",
+                "Send the key instead. If this is the page behind a reverse proxy, set `web.public_url` to its address.",
             ),
             RefusalCode::NotFound => (StatusCode::NOT_FOUND, "there is nothing here", "See /openapi.json."),
             RefusalCode::MethodNotAllowed => {

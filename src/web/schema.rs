@@ -8,7 +8,7 @@ use crate::{
     vendor::VendorKind,
 };
 
-use super::refusal::RefusalCode;
+use super::{LoginBy, refusal::RefusalCode};
 
 /// It was done.
 #[derive(Serialize, ToSchema)]
@@ -134,6 +134,11 @@ pub struct Account {
     pub vendor: VendorKind,
     #[schema(required)]
     pub name: Option<String>,
+    /// The ways to sign in that are set up.
+    pub logs_in_by: Vec<LoginBy>,
+    /// Why somebody is needed, and what to do.
+    #[schema(required)]
+    pub advice: Option<String>,
     #[serde(flatten)]
     pub status: Status,
 }
@@ -216,6 +221,19 @@ pub struct Forgotten {
 pub struct Recalled {
     pub entry_id: String,
     pub generation: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SignedIn {
+    /// When the cookie ends at the latest.
+    #[schema(format = DateTime)]
+    pub ends_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SignedOut {
+    /// Whether there was a session to end.
+    pub had_session: bool,
 }
 
 /// How Latchkey itself is.

@@ -9,3 +9,4 @@ mod events;
 mod guard;
 mod openapi;
 mod own;
+mod page;

@@ -1,0 +1,134 @@
+// The page: a sign-in, then the accounts and what happens, live.
+
+import { AccountCard } from "./account.js";
+import { ask, now, Refused } from "./api.js";
+import { absolute, eventSentence } from "./words.js";
+
+const MOST_EVENTS = 50;
+const TRY_AGAIN_AFTER = 3000;
+
+const find = (id) => document.getElementById(id);
+const cards = new Map();
+const names = new Map();
+let stream;
+let retry;
+
+/** Shows the accounts, or the sign-in where there is no session. */
+async function open() {
+  clearTimeout(retry);
+  try {
+    const { accounts } = await ask("GET", "v1/accounts");
+    showAccounts(accounts);
+    listen();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 401) return showSignIn();
+    find("link").textContent = `${error.message}. ${error.hint}`;
+    retry = setTimeout(open, TRY_AGAIN_AFTER);
+  }
+}
+
+function showAccounts(accounts) {
+  show(true);
+  for (const account of accounts) {
+    names.set(account.entry_id, account.name ?? account.entry_id);
+    if (cards.has(account.entry_id)) {
+      cards.get(account.entry_id).update(account);
+      continue;
+    }
+    const card = new AccountCard(account, confirm);
+    cards.set(account.entry_id, card);
+    find("accounts").append(card.element);
+  }
+}
+
+function showSignIn() {
+  stream?.close();
+  cards.clear();
+  find("accounts").replaceChildren();
+  find("events").querySelector("ol").replaceChildren();
+  find("link").textContent = "";
+  show(false);
+  find("sign-in").elements.key.focus();
+}
+
+function show(isSignedIn) {
+  find("sign-in").hidden = isSignedIn;
+  find("events").hidden = !isSignedIn;
+  find("sign-out").hidden = !isSignedIn;
+}
+
+/** Hears what changes. A browser tries again by itself, unless it was refused. */
+function listen() {
+  stream?.close();
+  stream = new EventSource("v1/events");
+  const heard = (name, act) => stream.addEventListener(name, (event) => act(JSON.parse(event.data)));
+  stream.onopen = () => (find("link").textContent = "Live");
+  stream.onerror = () => {
+    find("link").textContent = "The connection is lost. Trying again …";
+    if (stream.readyState === EventSource.CLOSED) retry = setTimeout(open, TRY_AGAIN_AFTER);
+  };
+  heard("state", (state) => cards.get(state.entry_id)?.update(state));
+  heard("inventory", (inventory) => cards.get(inventory.entry_id)?.list(inventory));
+  heard("event", note);
+}
+
+function note(event) {
+  const at = new Date(now()).toISOString();
+  const time = document.createElement("time");
+  Object.assign(time, { dateTime: at, title: absolute(at), textContent: new Date(now()).toLocaleTimeString() });
+  const item = document.createElement("li");
+  item.append(time, ` ${names.get(event.entry_id) ?? event.entry_id}: ${eventSentence(event)}`);
+  const list = find("events").querySelector("ol");
+  list.prepend(item);
+  while (MOST_EVENTS < list.children.length) list.lastElementChild.remove();
+  find("events").querySelector(".quiet").hidden = true;
+}
+
+/** Asks whether the person is sure. */
+function confirm(title, text, yes) {
+  const dialog = find("confirm");
+  find("confirm-title").textContent = title;
+  find("confirm-text").textContent = text;
+  dialog.querySelector("[value=yes]").textContent = yes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  dialog.querySelector("[value=no]").focus();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+find("confirm").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) find("confirm").close(button.value);
+});
+
+find("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = find("sign-in");
+  const result = form.querySelector(".result");
+  const key = form.elements.key.value.trim();
+  form.reset();
+  result.textContent = "";
+  result.className = "result bad";
+  // What cannot stand in a header is no key.
+  if (!/^[!-~]+$/.test(key)) return void (result.textContent = "That is not the key: it has no blanks and no other signs.");
+  try {
+    await ask("POST", "v1/session", undefined, { "X-Latchkey-Key": key });
+    await open();
+    find("main").focus();
+  } catch (error) {
+    result.textContent = error.status === 401 ? "That is not the key." : `${error.message}. ${error.hint}`;
+    form.elements.key.focus();
+  }
+});
+
+find("sign-out").addEventListener("click", async () => {
+  try {
+    await ask("DELETE", "v1/session");
+  } finally {
+    showSignIn();
+  }
+});
+
+setInterval(() => cards.forEach((card) => card.tick()), 1000);
+open();

@@ -1,0 +1,260 @@
+"""Drives the page of a running demo in Chromium, as a person would, and prints as JSON what was seen.
+
+On standard input: `web`, `key`, `akuvox`, `aqara` (addresses of the demo), `chromium` (a program), `shots` (a folder).
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+from playwright.sync_api import expect, sync_playwright
+
+AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+PREFIX = "/behind/a/proxy"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+def call(method, url, body=None, headers=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers or {}, method=method)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+class Drive:
+    def __init__(self, page, told):
+        self.page, self.told = page, told
+        self.violations, self.complaints, self.foreign = [], [], []
+        page.on("console", lambda it: self.complaints.append(it.text) if it.type == "error" else None)
+        page.on("pageerror", lambda it: self.complaints.append(str(it)))
+        page.on("request", lambda it: None if it.url.startswith((told["web"], "data:")) else self.foreign.append(it.url))
+
+    def card(self, name):
+        return self.page.get_by_role("region", name=name, exact=True)
+
+    def judge(self, what):
+        """By axe, in light and in dark."""
+        for scheme in ["light", "dark"]:
+            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            self.page.evaluate(AXE)
+            for found in self.page.evaluate("() => axe.run()")["violations"]:
+                targets = [node["target"] for node in found["nodes"]]
+                self.violations.append(f"{what}, {scheme}: {found['id']}: {found['help']}: {targets}")
+            self.shoot(f"{what}-{scheme}")
+        self.page.emulate_media(color_scheme="light")
+
+    def shoot(self, name):
+        self.page.screenshot(path=f"{self.told['shots']}/{name}.png", full_page=True)
+
+    def sign_in(self):
+        form = self.page.locator("#sign-in")
+        form.get_by_label("Key").fill("not-the-key")
+        form.get_by_role("button", name="Sign in").click()
+        expect(form.get_by_role("alert")).to_have_text("That is not the key.")
+        # Such an answer is an error of the console, too.
+        self.complaints.clear()
+        expect(form.get_by_label("Key")).to_have_value("")
+        self.judge("sign-in")
+        form.get_by_label("Key").fill(self.told["key"])
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator("#main")).to_be_focused()
+        for name in ["Front door", "Aqara home"]:
+            expect(self.card(name).locator(".badge")).to_have_text("✓ Well")
+        expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+
+    def log_in_by_code(self, name, cloud):
+        card = self.card(name)
+        if not card.get_by_role("button", name="Request a login code").is_visible():
+            card.get_by_text("Sign in, tokens, forget").click()
+        card.get_by_role("button", name="Request a login code").click()
+        expect(card.get_by_role("status")).to_contain_text("A code is on its way.")
+        code = card.get_by_label("Login code")
+        expect(code).to_be_focused()
+        self.page.keyboard.type(call("GET", f"{cloud}/_sim/sms")["messages"][-1]["code"])
+        self.page.keyboard.press("Enter")
+        expect(card.get_by_role("status")).to_have_text("Signed in.")
+        expect(code).to_have_value("")
+        self.hears(f"{name}: signed in")
+
+    def hears(self, text):
+        expect(self.page.get_by_role("log").get_by_text(text).first).to_be_visible()
+
+    def act(self):
+        front, home = self.card("Front door"), self.card("Aqara home")
+        expect(front.get_by_text(" left of ")).to_be_visible()
+        # Latchkey renews at most once a second here.
+        renew = front.get_by_role("button", name="Renew now")
+        expect(front.get_by_role("status")).not_to_have_text("Working …")
+        renew.click()
+        expect(front.get_by_role("status")).to_have_text(re.compile("Renewed.|Not done: it was refreshed a moment ago"))
+        home.get_by_role("button", name="Tv warning").click()
+        expect(home.get_by_role("status")).to_have_text("“Tv warning” was run.")
+        front.get_by_role("button", name="Open Gate").click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+        front.get_by_role("button", name="Open Gate").click()
+        self.judge("dialog")
+        self.page.get_by_role("dialog").get_by_role("button", name="Open it").click()
+        expect(front.get_by_role("status")).to_have_text("Gate was opened.")
+
+    def bury_and_revive(self):
+        home = self.card("Aqara home")
+        call("POST", f"{self.told['aqara']}/_sim/revoke", {"what": "grant", "account": 0})
+        # Somebody else's request: the page hears of it all the same.
+        try:
+            call("POST", f"{self.told['web']}v1/accounts/aqara_home/refresh", {}, {"X-Latchkey-Key": self.told["key"]})
+        except urllib.error.HTTPError:
+            pass
+        expect(home.locator(".badge")).to_have_text("! Sign in again")
+        self.hears("Aqara home: somebody has to sign in again")
+        sentence = home.locator(".sentence").inner_text()
+        self.judge("dead")
+        home.get_by_role("button", name="Renew now").click()
+        expect(home.get_by_role("status")).to_contain_text("Not done: ")
+        self.complaints.clear()
+        self.log_in_by_code("Aqara home", self.told["aqara"])
+        expect(home.locator(".badge")).to_have_text("✓ Well")
+        return sentence
+
+    def paste(self):
+        """Tokens that the vendor refuses change nothing, and are nowhere on the page afterwards."""
+        home = self.card("Aqara home")
+        home.get_by_label("Refresh token").fill("0123456789abcdef0123456789abcdef")
+        home.get_by_role("button", name="Use these tokens").click()
+        expect(home.get_by_role("status")).to_contain_text("Not done: ")
+        self.complaints.clear()
+        expect(home.get_by_label("Refresh token")).to_have_value("")
+        expect(home.locator(".badge")).to_have_text("✓ Well")
+
+    def forget_and_undo(self):
+        home = self.card("Aqara home")
+        home.get_by_role("button", name="Forget this login").click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Forget it").click()
+        expect(home.get_by_role("status")).to_contain_text("Forgotten. It can be brought back until")
+        expect(home.locator(".badge")).to_have_text("! Not signed in")
+        undo = home.get_by_role("button", name="Undo: bring back what was forgotten")
+        expect(undo).to_be_focused()
+        self.judge("forgotten")
+        self.page.keyboard.press("Enter")
+        expect(home.get_by_role("status")).to_have_text("Brought back.")
+        expect(home.locator(".badge")).to_have_text("✓ Well")
+
+    def is_wider_than_a_phone(self):
+        self.page.set_viewport_size(PHONE)
+        self.judge("phone")
+        width = self.page.evaluate("() => document.documentElement.scrollWidth")
+        self.page.set_viewport_size(DESKTOP)
+        return PHONE["width"] < width
+
+    def look_for_secrets(self):
+        held = [self.told["key"]]
+        for cloud in ["akuvox", "aqara"]:
+            held += re.findall(r'"[a-z_]*token": ?"([^"]+)"', json.dumps(call("GET", f"{self.told[cloud]}/_sim/state")))
+        assert 3 < len(held), held
+        text = self.page.content() + self.page.evaluate(
+            "() => document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+            " + [...document.querySelectorAll('input')].map(it => it.value).join()"
+        )
+        return [it for it in held if it in text]
+
+    def sign_out(self):
+        self.page.get_by_role("button", name="Sign out").click()
+        expect(self.page.locator("#sign-in").get_by_label("Key")).to_be_focused()
+        self.page.reload()
+        expect(self.page.locator("#sign-in")).to_be_visible()
+        self.complaints.clear()
+
+    def go_by_keyboard(self):
+        """The way that Tab takes from the top of the page."""
+        self.page.reload()
+        expect(self.card("Front door").locator(".badge")).to_be_visible()
+        way = []
+        for _ in range(4):
+            self.page.keyboard.press("Tab")
+            way.append(self.page.evaluate("() => document.activeElement.textContent.trim()"))
+        return way
+
+
+def behind_a_proxy(web):
+    """A reverse proxy that takes PREFIX off, one request a connection. Gives its address."""
+    there = urlsplit(web)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def serve(client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = client.recv(65536)
+            if not data:
+                return client.close()
+            head += data
+        head = head.replace(f" {PREFIX}/".encode(), b" /", 1)
+        head = re.sub(rb"(?i)\r\nconnection: [^\r]*", b"\r\nConnection: close", head)
+        server = socket.create_connection((there.hostname, there.port))
+        server.sendall(head)
+        threading.Thread(target=pump, args=(client, server), daemon=True).start()
+        pump(server, client)
+
+    def listen():
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}/"
+
+
+def main():
+    told = json.load(sys.stdin)
+    seen = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which(told["chromium"]), args=["--no-sandbox", "--no-proxy-server"])
+        expect.set_options(timeout=30_000)
+        page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
+        page.set_default_timeout(30_000)
+        drive = Drive(page, told)
+        page.goto(told["web"])
+        drive.sign_in()
+        seen["keyboard"] = drive.go_by_keyboard()
+        drive.judge("accounts")
+        drive.log_in_by_code("Front door", told["akuvox"])
+        drive.act()
+        seen["dead"] = drive.bury_and_revive()
+        drive.paste()
+        drive.forget_and_undo()
+        seen["overflows"] = drive.is_wider_than_a_phone()
+        seen["secrets"] = len(drive.look_for_secrets())
+        drive.sign_out()
+        seen.update(violations=drive.violations, complaints=drive.complaints, foreign=drive.foreign)
+
+        proxied = browser.new_context(viewport=DESKTOP).new_page()
+        proxied.goto(behind_a_proxy(told["web"]))
+        drive = Drive(proxied, {**told, "web": proxied.url})
+        drive.sign_in()
+        drive.card("Aqara home").get_by_role("button", name="Tv warning").click()
+        expect(drive.card("Aqara home").get_by_role("status")).to_have_text("“Tv warning” was run.")
+        seen["foreign_behind_a_proxy"] = drive.foreign
+        browser.close()
+    json.dump(seen, sys.stdout)
+
+
+main()
