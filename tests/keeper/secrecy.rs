@@ -6,12 +6,12 @@ use std::{
 };
 
 use latchkey::{
-    account::{ProposedTokens, Secret},
+    account::{Credential, ProposedTokens, Secret},
     demo::clouds::{Fault, FaultKind, Scope},
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::bench::{Bench, DAY, FRONT, HOME, both};
+use super::bench::{Bench, DAY, FRONT, HOME, MINUTE, both};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -84,10 +84,36 @@ async fn tokens_do_not_reach_the_log_whatever_happens() {
     bench.aqara.inject(echoes_the_token.on(Scope::Action, 2));
     let _ = house.scene(HOME, "tv_warning").await;
     gather(&bench, &mut tokens);
+
+    // Where a refresh token came from is told, and where none did.
+    for (brings, given) in [(true, "none"), (false, "new_pair"), (false, "none")] {
+        bench.akuvox.turn_knobs(|it| {
+            it.logins_bring_refresh_token = brings;
+            it.servers_list_tokens = serde_json::from_value(given.into()).unwrap();
+        });
+        bench.hand.advance(MINUTE + MINUTE);
+        house.request_code(FRONT).await.unwrap();
+        let code = bench.akuvox.newest_code(0).unwrap();
+        house.login(FRONT, Credential::Code(Secret::new(code))).await.unwrap();
+        let password = Secret::new(bench.akuvox.credentials(0).password);
+        house.login(FRONT, Credential::Password { password: password.clone(), keep: true }).await.unwrap();
+        gather(&bench, &mut tokens);
+        tokens.extend([password, Secret::new(bench.akuvox.credentials(0).phone_number)]);
+    }
+    house.request_code(HOME).await.unwrap();
+    let code = bench.aqara.newest_code(0).unwrap();
+    house.login(HOME, Credential::Code(Secret::new(code))).await.unwrap();
+    gather(&bench, &mut tokens);
     house.stop().await;
 
     let written = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(written.contains("tokens refreshed") && written.contains("captured and stored"));
+    assert!(written.contains("tokens refreshed"));
+    for source in ["update_tokens", "SMS login", "login", "servers_list", "getToken"] {
+        assert!(written.contains(&format!("Refresh token captured and stored from {source}")), "{source}");
+    }
+    for source in ["SMS login", "login"] {
+        assert!(written.contains(&format!("No refresh token came from {source}")), "{source}");
+    }
     for token in tokens {
         let token = token.expose();
         assert!(!written.contains(&token[..token.len() - 4]) && !written.contains(&token[4..]), "{token}");
