@@ -1,7 +1,7 @@
 //! Alerts: one message to the configured address when an account starts to need somebody, and one when it is well again.
 //!
 //! They do not need Home Assistant or a broker. [`Alerts`] asks the keeper how accounts are and keeps what it told in a note
-//! of the store; [`watch`] says what is due; [`message`] what is said.
+//! of the store; `watch` says what is due; `message` what is said.
 
 mod message;
 mod watch;
