@@ -7,6 +7,7 @@
 //! - [`mqtt`]: the connection, the topics, commands in and replies out. Only here is rumqttc known.
 //! - [`homeassistant`]: discovery payloads and state documents. Knows topics, no MQTT client.
 //! - [`web`]: the admin API by HTTP, events, health and metrics. Only here are axum and hyper known.
+//! - [`alert`]: one message when an account needs somebody, and one when it is well again.
 //! - [`keeper`]: who renews and when: schedule, single flight, attempt before call, back-off. The heart.
 //! - [`vendor`]: the seam to the clouds, one folder a vendor. Only here is reqwest known.
 //! - [`store`]: the journal, sled beside it, sealing. Only here is sled known.
@@ -18,6 +19,7 @@
 //! ARCHITECTURE.md draws the map and names the invariants with the check that holds each one.
 
 pub mod account;
+pub mod alert;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     account::AccountId,
+    alert::Alerts,
     clock::Clock,
     config::{AccountSettings, Settings, StoreKey, VendorSettings},
     homeassistant::{AccountCard, Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
@@ -36,9 +37,10 @@ pub struct Service {
     pub web: Option<SocketAddr>,
     stop: CancellationToken,
     bridge: JoinHandle<()>,
-    /// Ends the web edge's connections and event streams, before the keeper stops.
+    /// Ends the web edge's connections and event streams, and alerts, before the keeper stops.
     web_stop: CancellationToken,
     web_task: Option<JoinHandle<()>>,
+    alert_task: Option<JoinHandle<()>>,
 }
 
 /// Why it did not start.
@@ -61,6 +63,8 @@ impl Service {
     /// stops nothing.
     pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let server = settings.web.listen.map(Server::bind).transpose()?;
+        let alert_http = settings.alert.as_ref().map(|_| Http::new(settings.keeper.call_timeout, clock.clone()));
+        let alert_http = alert_http.transpose().map_err(StartError::Http)?;
         let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
         tell(&report);
         let fingerprints = store.fingerprint_key();
@@ -99,6 +103,12 @@ impl Service {
             };
             tokio::spawn(server.run(web::router(parts), web_stop.clone(), stop.clone()))
         });
+        let alert_task = alert_http.zip(settings.alert.clone()).map(|(http, alert)| {
+            let link = settings.web.public_url.as_ref().map(|it| it.as_str().to_owned());
+            let cards = devices.accounts.clone();
+            let alerts = Alerts::new(keeper.clone(), store.clone(), clock.clone(), http, alert, cards, link);
+            tokio::spawn(alerts.run(web_stop.clone()))
+        });
         let rules = command_rules(&settings, &devices);
         let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules);
         let bridge = Bridge {
@@ -117,13 +127,18 @@ impl Service {
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         info!(accounts = settings.accounts.len(), "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
-        Ok(Self { keeper, web, stop, bridge, web_stop, web_task })
+        Ok(Self { keeper, web, stop, bridge, web_stop, web_task, alert_task })
     }
 
     /// Lets a running refresh finish, answers what was asked, says goodbye to the broker and closes the store.
     pub async fn stop(self) {
         info!("stopping");
         self.web_stop.cancel();
+        if let Some(alerts) = self.alert_task
+            && alerts.await.is_err()
+        {
+            warn!("alerts ended by a fault of their own");
+        }
         self.keeper.stop().await;
         self.stop.cancel();
         if self.bridge.await.is_err() {

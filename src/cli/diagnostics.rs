@@ -63,7 +63,7 @@ fn trouble(trouble: &Trouble) -> Value {
 
 /// An allow-list: a setting that is not named here is not shown.
 fn settings_document(settings: &Settings) -> Value {
-    let Settings { instance, mqtt, store, home_assistant, log, keeper, web, accounts } = settings;
+    let Settings { instance, mqtt, store, home_assistant, log, keeper, web, alert, accounts } = settings;
     let span = |it: std::time::Duration| humantime::format_duration(it).to_string();
     let account = |it: &AccountSettings| {
         let mut document = match &it.vendor {
@@ -122,6 +122,7 @@ fn settings_document(settings: &Settings) -> Value {
             "backoff_longest": span(keeper.back_off.longest),
         },
         "web": { "listen": web.listen, "has_public_url": web.public_url.is_some(), "has_key": web.key.is_some() },
+        "has_alert": alert.is_some(),
         "accounts": accounts.values().map(account).collect::<serde_json::Map<_, _>>(),
     })
 }

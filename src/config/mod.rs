@@ -6,6 +6,7 @@
 
 mod accounts;
 mod akuvox;
+mod alert;
 mod api_versions;
 mod aqara;
 mod doors;
@@ -31,6 +32,7 @@ use std::{
 
 pub use accounts::{AccountSettings, VendorSettings};
 pub use akuvox::{AkuvoxSettings, Phone};
+pub use alert::{AlertFormat, AlertSettings};
 pub use api_versions::ApiVersions;
 pub use aqara::{
     AccountType, AqaraSettings, Lang, SceneId, SceneIdError, SceneKey, SceneKeyError, Validity, ValidityError,
@@ -59,6 +61,8 @@ pub struct Settings {
     pub log: LogSettings,
     pub keeper: KeeperSettings,
     pub web: WebSettings,
+    /// None where nobody is to be told.
+    pub alert: Option<AlertSettings>,
     /// At least one.
     pub accounts: BTreeMap<AccountId, AccountSettings>,
 }
@@ -89,6 +93,7 @@ pub fn load(
         home_assistant: home_assistant::read(root.section("home_assistant"), &mqtt.base_topic),
         log: log::read(root.section("log"), &environment),
         web: web::read(root.section("web")),
+        alert: alert::read(root.section("alert")),
         accounts: accounts::read(&mut root, &keeper, &mqtt),
         instance,
         mqtt,

@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A shared client with every guard on.
 #[derive(Clone)]
 pub struct Http {
-    client: Client,
+    pub(super) client: Client,
     clock: Clock,
     skews: Skews,
 }

@@ -8,6 +8,7 @@ mod aqara;
 mod error;
 mod http;
 mod json;
+mod post;
 mod skew;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ pub use akuvox::Akuvox;
 pub use aqara::{Aqara, sign};
 pub use error::VendorError;
 pub use http::{Answer, Http};
+pub use post::PostError;
 
 use crate::{
     account::{Credential, FreshTokens, Inventory, Secret},

@@ -29,7 +29,7 @@ use tokio::{
 use crate::{account::AccountId, keeper::Notice};
 
 use super::{
-    Web,
+    Web, recent,
     refusal::{Refusal, RefusalCode},
 };
 
@@ -43,7 +43,7 @@ const ROOM: usize = 64;
 /// What changes and happens, live
 ///
 /// On connecting, every account's state comes first (`event: state`) and then what it can act on (`event: inventory`), so
-/// that nothing is missed by reconnecting. Then `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
+/// that nothing is missed by reconnecting; then, once, what happened lately (`event: past`, with `events`). Then `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
 /// with `entry_id`, as by MQTT, and with `advice` where somebody is needed.
 #[utoipa::path(
     get, path = "/v1/events", tag = "latchkey",
@@ -91,6 +91,7 @@ impl Stream {
         for account in self.accounts() {
             self.tell_inventory(&account).await?;
         }
+        self.tell("past", &json!({ "events": self.web.recent.read() }).to_string()).await?;
         loop {
             let lines = self.lines.clone();
             let notice = tokio::select! {
@@ -105,8 +106,7 @@ impl Stream {
                 Ok(Ok(Notice::Changed(account))) => self.tell_state(&account).await?,
                 Ok(Ok(Notice::Happened(account, event))) => {
                     self.tell_state(&account).await?;
-                    let mut data = json!(event);
-                    data["entry_id"] = json!(account);
+                    let data = recent::told(&account, &event, self.web.clock.now());
                     self.tell("event", &data.to_string()).await?;
                 }
                 Ok(Ok(Notice::Inventory(account))) => self.tell_inventory(&account).await?,

@@ -13,6 +13,7 @@ mod hosts;
 mod key;
 mod origin;
 mod patient;
+mod recent;
 mod refusal;
 mod server;
 mod take;
@@ -36,7 +37,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, broadcast::Receiver};
 use tokio_util::sync::CancellationToken;
 
 pub use hosts::AllowedHosts;
@@ -48,13 +49,14 @@ use crate::{
     clock::Clock,
     config::PublicUrl,
     homeassistant::advice,
-    keeper::Keeper,
+    keeper::{Keeper, Notice},
     mqtt::Link,
     store::{SledStore, Store},
 };
 
 use attempts::Attempts;
 use origin::PublicOrigin;
+use recent::Recent;
 use session::Sessions;
 
 /// A disk that hangs is not well.
@@ -107,18 +109,28 @@ pub struct Web {
     sessions: Sessions,
     public_origin: PublicOrigin,
     streams: Arc<Semaphore>,
+    recent: Recent,
     /// When the store was asked last, by monotonic time, and whether it was well.
     store_look: Mutex<Option<(Duration, bool)>>,
 }
 
-/// All routes behind the guard: the API, and the page's files.
+/// All routes behind the guard: the API, and the page's files. To be called within a runtime.
 pub fn router(parts: Parts) -> Router {
     let web = Arc::new(Web::new(parts));
+    tokio::spawn(remember(web.clone(), web.keeper.subscribe()));
     let routes = routes()
         .into_iter()
         .chain(page::routes())
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     routes.fallback(guard::not_found).layer(from_fn_with_state(web.clone(), guard::guard)).with_state(web)
+}
+
+/// Keeps what happens, until Latchkey stops.
+async fn remember(web: Arc<Web>, notices: Receiver<Notice>) {
+    tokio::select! {
+        () = web.recent.listen(notices, web.clock.clone()) => {}
+        () = web.stop.cancelled() => {}
+    }
 }
 
 /// The paths of the API's routes, as the OpenAPI document spells them.
@@ -169,6 +181,7 @@ impl Web {
             started: clock.now(),
             attempts: Attempts::new(clock.clone()),
             streams: Arc::new(Semaphore::new(events::MOST_STREAMS)),
+            recent: Recent::default(),
             store_look: Mutex::default(),
             clock,
         }

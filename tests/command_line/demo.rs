@@ -53,6 +53,8 @@ async fn the_demo_runs_with_a_broker_of_its_own() {
     let demo = Latchkey::start(latchkey(&["demo", "--json", "--token-lifetime", "4s", "--mqtt-port", &port]));
     let line = ready_line(&demo).await;
     assert_eq!((&line["ready"], line["mqtt_port"].to_string()), (&Value::Bool(true), port));
+    let (web, key) = (line["web"].as_str().unwrap(), line["key"].as_str().unwrap());
+    assert!(web.starts_with("http://127.0.0.1:") && web.ends_with('/') && key.len() == 48, "{line}");
     let store = line["store"].as_str().unwrap().to_owned();
     assert!(fs::exists(&store).unwrap());
     watch_a_demo(demo, u16::try_from(line["mqtt_port"].as_u64().unwrap()).unwrap()).await;
@@ -71,7 +73,14 @@ async fn the_demo_runs_with_the_users_broker_and_narrates() {
     let mut demo = Latchkey::start(latchkey(&["demo", "--token-lifetime", "4s", "--broker", &broker]));
     demo.logged("Ctrl-C ends it.").await;
     let said = demo.log();
-    for phrase in ["two simulated clouds", "proved", "tv_pin_entry", &format!("-h localhost -p {}", mosquitto.port)] {
+    for phrase in [
+        "two simulated clouds",
+        "The page is at http://127.0.0.1:",
+        "with the key",
+        "proved",
+        "tv_pin_entry",
+        &format!("-h localhost -p {}", mosquitto.port),
+    ] {
         assert!(said.contains(phrase), "{phrase} is not in {said}");
     }
     demo.logged("(by schedule)").await;

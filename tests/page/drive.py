@@ -176,6 +176,8 @@ class Drive:
         """The way that Tab takes from the top of the page."""
         self.page.reload()
         expect(self.card("Front door").locator(".badge")).to_be_visible()
+        # What happened before the page was opened.
+        self.hears("Front door: renewed")
         way = []
         for _ in range(4):
             self.page.keyboard.press("Tab")

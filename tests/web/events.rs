@@ -71,6 +71,9 @@ async fn states_come_first_and_then_what_changes_and_happens() {
     let mut late = Listener::connect(&house).await;
     let state = late.until("state", |it| it["entry_id"] == "home").await;
     assert_eq!((&state["condition"], &state["generation"]), (&json!("ok"), &json!(2)));
+    let past = late.until("past", |_| true).await;
+    let happened = |it: &Value| it["entry_id"] == "home" && it["event_type"] == "refreshed" && it["at"].is_string();
+    assert!(past["events"].as_array().unwrap().iter().any(happened), "{past}");
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ export class AccountCard {
         await ask("POST", pathOf(id, "scenes", key, "trigger"));
         return `“${name}” was run.`;
       case "open":
-        if (!(await this.confirm(`Open ${name}?`, "It opens at once, wherever you are.", "Open it"))) return null;
+        if (!(await this.#isSure(`Open ${name}?`, "It opens at once, wherever you are.", "Open it"))) return null;
         await ask("POST", pathOf(id, "doors", key, "open"));
         return `${name} was opened.`;
       case "scenes": {
@@ -152,7 +152,7 @@ export class AccountCard {
         return "A code is on its way. It works once and for a few minutes: type it as Login code.";
       case "forget": {
         const text = "Latchkey stops renewing it. Everything that is held is laid aside, sealed; for 30 days you can bring it back.";
-        if (!(await this.confirm(`Forget the login of ${this.#find("h2").textContent}?`, text, "Forget it"))) return null;
+        if (!(await this.#isSure(`Forget the login of ${this.#find("h2").textContent}?`, text, "Forget it"))) return null;
         const { until } = await ask("POST", pathOf(id, "forget"));
         this.update({ condition: "missing" });
         this.#find("[data-do=recall]").focus();
@@ -180,6 +180,13 @@ export class AccountCard {
       case "code":
         return signedIn(await ask("POST", pathOf(id, "login"), { code: fields.code }));
     }
+  }
+
+  async #isSure(title, text, yes) {
+    this.#tell("wait", "");
+    const isSure = await this.confirm(title, text, yes);
+    if (isSure) this.#tell("wait", "Working …");
+    return isSure;
   }
 
   #tell(kind, text) {

@@ -1,8 +1,8 @@
 // The page: a sign-in, then the accounts and what happens, live.
 
 import { AccountCard } from "./account.js";
-import { ask, now, Refused } from "./api.js";
-import { absolute, eventSentence } from "./words.js";
+import { ask, Refused } from "./api.js";
+import { absolute, clockTime, eventSentence } from "./words.js";
 
 const MOST_EVENTS = 50;
 const TRY_AGAIN_AFTER = 3000;
@@ -71,12 +71,19 @@ function listen() {
   heard("state", (state) => cards.get(state.entry_id)?.update(state));
   heard("inventory", (inventory) => cards.get(inventory.entry_id)?.list(inventory));
   heard("event", note);
+  heard("past", ({ events }) => {
+    // What is past is not announced.
+    const log = find("events").querySelector("[role=log]");
+    log.setAttribute("aria-live", "off");
+    log.querySelector("ol").replaceChildren();
+    events.forEach(note);
+    requestAnimationFrame(() => log.removeAttribute("aria-live"));
+  });
 }
 
 function note(event) {
-  const at = new Date(now()).toISOString();
   const time = document.createElement("time");
-  Object.assign(time, { dateTime: at, title: absolute(at), textContent: new Date(now()).toLocaleTimeString() });
+  Object.assign(time, { dateTime: event.at, title: absolute(event.at), textContent: clockTime(event.at) });
   const item = document.createElement("li");
   item.append(time, ` ${names.get(event.entry_id) ?? event.entry_id}: ${eventSentence(event)}`);
   const list = find("events").querySelector("ol");

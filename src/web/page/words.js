@@ -109,6 +109,13 @@ export function relative(time) {
 
 export const absolute = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** The time of day, with the day where it is another. */
+export function clockTime(time) {
+  const date = new Date(time);
+  const isToday = date.toDateString() === new Date(now()).toDateString();
+  return isToday ? date.toLocaleTimeString() : absolute(time);
+}
+
 /** The time that an access token has left: how much of the whole, and in words. None where nobody knows. */
 export function timeLeft(account) {
   const end = account.access_token_expires_at;

@@ -1,0 +1,142 @@
+//! Alerts: one message to the configured address when an account starts to need somebody, and one when it is well again.
+//!
+//! They do not need Home Assistant or a broker. [`Alerts`] asks the keeper how accounts are and keeps what it told in a note
+//! of the store; `watch` says what is due; `message` what is said.
+
+mod message;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    account::{AccountId, Secret},
+    clock::{Clock, LOOK_AGAIN},
+    config::{AlertFormat, AlertSettings},
+    homeassistant::AccountCard,
+    keeper::{Keeper, Notice},
+    store::Store,
+    vendor::{Http, PostError},
+};
+
+use message::Message;
+use watch::Watch;
+
+/// The note of the store: the ids of the accounts whose trouble was told.
+const TOLD: &str = "alerts";
+
+/// Tells of trouble, in a task of its own: nobody waits for it.
+pub struct Alerts {
+    keeper: Keeper,
+    notices: Receiver<Notice>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    http: Http,
+    settings: AlertSettings,
+    watches: BTreeMap<AccountId, (AccountCard, Watch)>,
+    /// Where people find the page.
+    link: Option<String>,
+}
+
+impl Alerts {
+    pub fn new(
+        keeper: Keeper,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        http: Http,
+        settings: AlertSettings,
+        cards: Vec<AccountCard>,
+        link: Option<String>,
+    ) -> Self {
+        let told = store.note(TOLD).and_then(|it| serde_json::from_slice::<BTreeSet<String>>(&it).ok());
+        let told = told.unwrap_or_default();
+        let watch = |card: AccountCard| {
+            let watch = Watch::new(told.contains(card.id.as_str()));
+            (card.id.clone(), (card, watch))
+        };
+        let watches = cards.into_iter().map(watch).collect();
+        Self { notices: keeper.subscribe(), keeper, store, clock, http, settings, watches, link }
+    }
+
+    /// Until `stop`. What could not be told by then is told after the next start.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = self.tell_all() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn tell_all(&mut self) {
+        loop {
+            let mut pause = LOOK_AGAIN;
+            let accounts: Vec<AccountId> = self.watches.keys().cloned().collect();
+            for account in &accounts {
+                pause = self.look_at(account).await.unwrap_or(LOOK_AGAIN).min(pause);
+            }
+            let deadline = self.clock.now() + pause;
+            tokio::select! {
+                notice = self.notices.recv() => {
+                    if matches!(notice, Err(RecvError::Closed)) {
+                        return;
+                    }
+                }
+                () = self.clock.wait(deadline) => {}
+            }
+        }
+    }
+
+    /// Tells what is due of an account. Returns how long until something may be; none where nothing is.
+    async fn look_at(&mut self, account: &AccountId) -> Option<Duration> {
+        let status = self.keeper.status(account)?;
+        let now = self.clock.monotonic();
+        let (card, watch) = self.watches.get_mut(account)?;
+        let (news, at) = watch.due(status.problem, self.settings.after, now)?;
+        if now < at {
+            return Some(at - now);
+        }
+        let message = Message::new(news, card, &status, self.link.as_deref());
+        let sent = post(&self.http, &self.settings, &message).await;
+        let now = self.clock.monotonic();
+        match sent {
+            Ok(()) => {
+                info!(%account, "told: {}", message.title());
+                watch.told(news);
+                self.remember().await;
+                None
+            }
+            Err(error) => {
+                let pause = watch.failed(now);
+                warn!(%account, "an alert was not taken: {error}; tried again in {}", humantime::format_duration(pause));
+                Some(pause)
+            }
+        }
+    }
+
+    async fn remember(&self) {
+        let told: Vec<&str> = self.watches.iter().filter(|it| it.1.1.is_told()).map(|it| it.0.as_str()).collect();
+        let bytes = serde_json::to_vec(&told).unwrap_or_default();
+        if let Err(error) = self.store.put_note(TOLD, bytes).await {
+            warn!("what was told cannot be noted, so it may be told again after the next start: {error}");
+        }
+    }
+}
+
+async fn post(http: &Http, settings: &AlertSettings, message: &Message<'_>) -> Result<(), PostError> {
+    let (url, body) = match settings.format {
+        AlertFormat::Json => (settings.url.clone(), message.json()),
+        AlertFormat::Ntfy => {
+            // ntfy takes documents at its root; the topic is the end of the address.
+            let address = settings.url.expose().trim_end_matches('/');
+            let (root, topic) = address.rsplit_once('/').unwrap_or((address, ""));
+            (Secret::new(format!("{root}/")), message.ntfy(topic))
+        }
+    };
+    http.post_json(&url, settings.token.as_ref(), body.to_string()).await
+}
