@@ -81,8 +81,8 @@ struct World {
     now: Duration,
     house: House,
     accounts: Vec<Account>,
-    /// What the user deleted while Latchkey was there to hear of it.
-    deleted: BTreeSet<String>,
+    /// What the user deleted while Latchkey was there to hear of it: topics, and what the devices were called.
+    deleted: BTreeMap<String, String>,
     announcer: Announcer,
     stored: String,
     is_connected: bool,
@@ -127,9 +127,20 @@ fn account(id: &str, targets: &[&str]) -> Account {
     Account { card, inventory: Inventory { doors, scenes } }
 }
 
+fn named(name: &str, mut account: Account) -> Account {
+    account.card.name = Some(name.to_owned());
+    account
+}
+
 fn wanted(house: &House, accounts: &[Account]) -> Vec<Announcement> {
     let devices = Devices { house: house.clone(), accounts: accounts.iter().map(|it| it.card.clone()).collect() };
     devices.announcements(|id| accounts.iter().find(|it| it.card.id == *id).map(|it| it.inventory.clone()))
+}
+
+/// What a device is called.
+fn name(announcement: &Announcement) -> String {
+    let document: Value = serde_json::from_slice(&announcement.message().payload).unwrap();
+    document["device"]["name"].as_str().unwrap().to_owned()
 }
 
 fn settings(house: &House) -> AnnouncerSettings {
@@ -148,7 +159,7 @@ impl World {
             announcer: Announcer::new(settings(&house), Ledger::default(), wanted(&house, accounts)),
             house,
             accounts: accounts.to_vec(),
-            deleted: BTreeSet::new(),
+            deleted: BTreeMap::new(),
             stored: "{}".to_owned(),
             is_connected: false,
             home: Home { is_up: true, ..Home::default() },
@@ -182,19 +193,27 @@ impl World {
     fn want(&mut self, accounts: &[Account]) {
         self.accounts = accounts.to_vec();
         let wanted = wanted(&self.house, accounts);
-        self.deleted.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
         self.announcer.want(wanted, self.now);
+        self.take_back_deletions();
     }
 
     fn restart_latchkey(&mut self, house: House, accounts: &[Account]) {
         self.disconnect();
-        self.now += Duration::from_secs(3);
+        // The bridge stores what is to be stored before it waits for anything.
+        self.pass(3);
         let ledger: Ledger = serde_json::from_str(&self.stored).unwrap();
         self.announcer = Announcer::new(settings(&house), ledger, wanted(&house, accounts));
         self.house = house;
         self.accounts = accounts.to_vec();
-        self.deleted.clear();
+        self.take_back_deletions();
         self.connect();
+    }
+
+    /// What is configured anew is no longer deleted.
+    fn take_back_deletions(&mut self) {
+        let wanted = wanted(&self.house, &self.accounts);
+        let names: BTreeMap<String, String> = wanted.iter().map(|it| (it.topic.clone(), name(it))).collect();
+        self.deleted.retain(|topic, name| names.get(topic) == Some(name));
     }
 
     fn stop_home_assistant(&mut self) {
@@ -220,11 +239,11 @@ impl World {
         self.home.registry.retain(|it, _| it.0 != topic);
         self.home.retained.remove(topic);
         if self.is_connected {
-            self.announcer.heard_discovery(topic, b"");
+            let heard = self.announcer.heard_discovery(topic, b"").map(str::to_owned);
             // One that was about to be taken back anyway may come again with its account.
-            if wanted(&self.house, &self.accounts).iter().any(|it| it.topic == topic) {
-                self.deleted.insert(topic.to_owned());
-            }
+            let deleted = wanted(&self.house, &self.accounts).iter().find(|it| it.topic == topic).map(name);
+            assert_eq!(heard, deleted);
+            self.deleted.extend(deleted.map(|name| (topic.to_owned(), name)));
         }
     }
 
@@ -266,7 +285,7 @@ impl World {
     fn entities_wanted(&self) -> BTreeMap<Entity, String> {
         let mut fresh = Home { is_up: true, ..Home::default() };
         let wanted = wanted(&self.house, &self.accounts);
-        let is_there = |it: &&Announcement| !self.deleted.contains(&it.topic);
+        let is_there = |it: &&Announcement| !self.deleted.contains_key(&it.topic);
         let has_accounts = wanted.iter().skip(1).any(|it| is_there(&it));
         // The accounts' devices name the bridge's, so it comes back where there is one of them.
         for announcement in wanted.iter().take(1).filter(|_| has_accounts) {
@@ -458,7 +477,7 @@ fn a_birth_while_announcing_starts_anew_and_loses_nothing() {
 }
 
 #[test]
-fn a_device_that_the_user_deleted_stays_away_until_latchkey_starts_again() {
+fn a_device_that_the_user_deleted_stays_away_until_its_account_gets_another_name() {
     let mut world = World::settled(&[account("a", &[]), account("b", &[])]);
     world.delete_by_hand(&topic("latchkey_a"));
     world.want(&[account("a", &["tea"]), account("b", &["tea"])]);
@@ -472,6 +491,26 @@ fn a_device_that_the_user_deleted_stays_away_until_latchkey_starts_again() {
     assert!(world.is_settled());
     let accounts = world.accounts.clone();
     world.restart_latchkey(house(), &accounts);
+    world.pass(60);
+    world.restart_home_assistant();
+    world.pass(60);
+    assert!(!world.topics_sent().contains(&topic("latchkey_a").as_str()));
+    assert!(world.is_settled());
+    let renamed = [named("Den", accounts[0].clone()), accounts[1].clone()];
+    world.restart_latchkey(house(), &renamed);
+    world.pass(60);
+    assert!(world.topics_sent().contains(&topic("latchkey_a").as_str()));
+    assert!(world.is_settled());
+}
+
+#[test]
+fn a_device_that_the_user_deleted_comes_back_when_its_account_was_taken_out_for_a_while() {
+    let mut world = World::settled(&[account("a", &[]), account("b", &[])]);
+    world.delete_by_hand(&topic("latchkey_a"));
+    world.restart_latchkey(house(), &[account("b", &[])]);
+    world.pass(60);
+    assert!(!world.stored.contains("latchkey_a"), "nothing is remembered of an account that is gone");
+    world.restart_latchkey(house(), &[account("a", &[]), account("b", &[])]);
     world.pass(60);
     assert!(world.topics_sent().contains(&topic("latchkey_a").as_str()));
     assert!(world.is_settled());
@@ -559,9 +598,11 @@ fn some_accounts() -> impl Strategy<Value = Vec<Account>> {
     let targets = prop::sample::subsequence(vec!["tea", "bed", "door_0"], 0..=3);
     let names = prop::collection::vec(prop::sample::select(vec!["", "=Gate", "=Tea"]), 3);
     let accounts = ["a", "b", "c"].map(|id| {
-        let some = (targets.clone(), names.clone()).prop_map(move |(targets, names)| {
-            let named: Vec<String> = targets.iter().zip(names).map(|(key, name)| format!("{key}{name}")).collect();
-            account(id, &named.iter().map(String::as_str).collect::<Vec<_>>())
+        let some = (targets.clone(), names.clone(), prop::bool::weighted(0.2));
+        let some = some.prop_map(move |(targets, names, is_renamed)| {
+            let targets: Vec<String> = targets.iter().zip(names).map(|(key, name)| format!("{key}{name}")).collect();
+            let account = account(id, &targets.iter().map(String::as_str).collect::<Vec<_>>());
+            if is_renamed { named("Den", account) } else { account }
         });
         prop::option::of(some)
     });

@@ -268,3 +268,20 @@ async fn a_forged_state_cannot_break_an_account() {
     assert_eq!(reply["status"], "ok", "{reply}");
     assert_eq!(bench.akuvox.counters().replays, 0);
 }
+
+#[tokio::test]
+async fn what_an_account_that_is_gone_left_at_the_broker_is_cleared() {
+    let bench = Bench::new().await;
+    let client = bench.client().await;
+    for topic in ["latchkey/gone/state", "latchkey/gone/advice", "latchkey/gone/login/state"] {
+        client.mosquitto_pub(topic, b"{\"generation\":1}", &["-r"]);
+    }
+    let mark = client.mark();
+    let latchkey = bench.run().await;
+    client.heard(mark, "cleared", is("latchkey/gone/login/state", "")).await;
+    state_since(&client, mark, "home").await;
+    let retained = client.retained().await;
+    assert!(!retained.keys().any(|it| it.starts_with("latchkey/gone/")), "{retained:?}");
+    assert!(retained.contains_key("latchkey/home/state"), "of the others nothing is lost");
+    assert_eq!(latchkey.stop().await.code(), Some(0));
+}

@@ -52,8 +52,6 @@ pub struct Announcer {
     wanted: Vec<Announcement>,
     /// The topics of wanted devices that were not announced since there was last a reason to.
     unsent: BTreeSet<String>,
-    /// The topics of devices that the user deleted in Home Assistant.
-    silenced: BTreeSet<String>,
     is_connected: bool,
     /// Home Assistant was born since the connect, and has not said goodbye since.
     is_heard: bool,
@@ -79,20 +77,22 @@ struct Round {
 
 impl Announcer {
     /// `ledger`: what an earlier run announced. `wanted`: the bridge, then the accounts. Says nothing until connected.
-    pub fn new(settings: AnnouncerSettings, ledger: Ledger, wanted: Vec<Announcement>) -> Self {
-        Self {
+    pub fn new(settings: AnnouncerSettings, mut ledger: Ledger, wanted: Vec<Announcement>) -> Self {
+        let is_news = ledger.take_back_deletions(&wanted);
+        let mut announcer = Self {
             settings,
             ledger,
-            is_ledger_stored: true,
+            is_ledger_stored: !is_news,
             wanted,
             unsent: BTreeSet::new(),
-            silenced: BTreeSet::new(),
             is_connected: false,
             is_heard: false,
             start: None,
             round: None,
             last_sent_at: None,
-        }
+        };
+        announcer.bring_back_bridge();
+        announcer
     }
 
     /// The broker was reached. It may have lost what it retained, so everything is announced again.
@@ -138,13 +138,13 @@ impl Announcer {
         }
         let changed = wanted.iter().filter(|it| !self.wanted.contains(it)).map(|it| it.topic.clone());
         let changed: BTreeSet<String> = changed.collect();
-        if changed.iter().any(|it| !self.silenced.contains(it)) {
-            self.bring_back_bridge(&wanted);
+        self.is_ledger_stored &= !self.ledger.take_back_deletions(&wanted);
+        self.wanted = wanted;
+        if changed.iter().any(|it| !self.ledger.is_deleted(it)) {
+            self.bring_back_bridge();
         }
         self.unsent.extend(changed);
-        self.unsent.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
-        self.silenced.retain(|topic| wanted.iter().any(|it| it.topic == *topic));
-        self.wanted = wanted;
+        self.unsent.retain(|topic| self.wanted.iter().any(|it| it.topic == *topic));
         if self.is_connected {
             // What is under way was planned for other accounts; what it did not get to is planned again.
             let round = self.round.take().map(|it| Start { at: now, is_birth: it.is_birth });
@@ -153,18 +153,18 @@ impl Announcer {
         }
     }
 
-    /// Something came on a discovery topic. If it is empty and not ours, the user deleted the device: it stays away
-    /// until Latchkey starts again.
-    pub fn heard_discovery(&mut self, topic: &str, payload: &[u8]) {
-        let is_deletion = payload.is_empty() && self.wanted.iter().any(|it| it.topic == topic);
-        if !is_deletion {
-            return;
-        }
-        self.silenced.insert(topic.to_owned());
-        self.is_ledger_stored &= !self.ledger.forget(topic);
+    /// Something that is not ours came on a discovery topic. If it is empty, the user deleted the device: it stays away
+    /// until its account gets another name, or is taken out of the configuration for a while.
+    ///
+    /// Returns the name of the device that was deleted.
+    pub fn heard_discovery(&mut self, topic: &str, payload: &[u8]) -> Option<&str> {
+        let deleted = self.wanted.iter().find(|it| payload.is_empty() && it.topic == topic)?;
+        self.ledger.delete(deleted);
+        self.is_ledger_stored = false;
         for wave in self.round.iter_mut().flat_map(|it| &mut it.waves) {
             wave.messages.retain(|it| it.topic != topic);
         }
+        Some(&deleted.device.name)
     }
 
     /// When to ask [`Self::due`] next; none while there is nothing to wait for.
@@ -190,8 +190,11 @@ impl Announcer {
     }
 
     /// An account must not name a bridge that is not there, even if the user deleted it.
-    fn bring_back_bridge(&mut self, wanted: &[Announcement]) {
-        if let Some(bridge) = wanted.first().filter(|it| self.silenced.remove(&it.topic)) {
+    fn bring_back_bridge(&mut self) {
+        let [bridge, accounts @ ..] = self.wanted.as_slice() else { return };
+        let is_named = accounts.iter().any(|it| !self.ledger.is_deleted(&it.topic));
+        if is_named && self.ledger.bring_back(&bridge.topic) {
+            self.is_ledger_stored = false;
             self.unsent.insert(bridge.topic.clone());
         }
     }
@@ -204,21 +207,18 @@ impl Announcer {
     fn start_round(&mut self, start: Start, now: Duration) {
         if start.is_birth {
             self.everything_is_unsent();
-            let wanted = std::mem::take(&mut self.wanted);
-            if wanted.iter().skip(1).any(|it| !self.silenced.contains(&it.topic)) {
-                self.bring_back_bridge(&wanted);
-            }
-            self.wanted = wanted;
+            self.bring_back_bridge();
         }
         let waves = self.ledger.plan(&Situation {
             discovery_prefix: &self.settings.discovery_prefix,
             wanted: &self.wanted,
             unsent: &self.unsent,
-            silenced: &self.silenced,
             is_birth: start.is_birth,
         });
-        for announcement in self.wanted.iter().filter(|it| !self.silenced.contains(&it.topic)) {
-            self.is_ledger_stored &= !self.ledger.announce(announcement);
+        for announcement in &self.wanted {
+            if !self.ledger.is_deleted(&announcement.topic) {
+                self.is_ledger_stored &= !self.ledger.announce(announcement);
+            }
         }
         let next_at = self.last_sent_at.map_or(now, |it| now.max(it + PAUSE_BETWEEN_WAVES));
         self.round = Some(Round { waves, next_at, is_birth: start.is_birth, is_heard: self.is_heard });

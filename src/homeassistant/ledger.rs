@@ -3,6 +3,8 @@
 //! Home Assistant forgets an entity only when it is told to, while it is running, about a device that it has met since
 //! it started (homeassistant.md §1.7). It never says that it did. So a removal that was sent when it was not known to
 //! listen stays in the ledger as withdrawn, and is repeated after its next start.
+//!
+//! It also remembers what the user deleted there, so that it does not come back on its own, be it days or starts later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +27,9 @@ pub(super) struct Trace {
     /// Taken back, perhaps while nobody listened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) withdrawn: BTreeSet<Part>,
+    /// The user deleted it when it had this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_as: Option<String>,
 }
 
 /// One entity of a device, `sensor.condition`.
@@ -48,6 +53,7 @@ impl Ledger {
         let before = trace.clone();
         trace.withdrawn.retain(|it| !parts.contains(it));
         trace.announced.extend(parts);
+        trace.deleted_as = None;
         *trace != before
     }
 
@@ -65,15 +71,39 @@ impl Ledger {
             trace.withdrawn.clear();
         }
         let is_news = *trace != before;
-        if trace.announced.is_empty() && trace.withdrawn.is_empty() {
-            self.devices.remove(topic);
-        }
+        self.devices.retain(|_, it| *it != Trace::default());
         is_news
     }
 
-    /// Notes that Home Assistant has forgotten a device by itself. Returns whether that is news.
-    pub(super) fn forget(&mut self, topic: &str) -> bool {
-        self.devices.remove(topic).is_some()
+    /// Notes that the user deleted a device, with all that Home Assistant knew of it.
+    pub(super) fn delete(&mut self, announcement: &Announcement) {
+        let deleted_as = Some(announcement.device.name.clone());
+        self.devices.insert(announcement.topic.clone(), Trace { deleted_as, ..Trace::default() });
+    }
+
+    /// Whether the user deleted this device, and nothing has brought it back since.
+    pub(super) fn is_deleted(&self, topic: &str) -> bool {
+        self.devices.get(topic).is_some_and(|it| it.deleted_as.is_some())
+    }
+
+    /// Forgets that the user deleted a device. Returns whether that is news.
+    pub(super) fn bring_back(&mut self, topic: &str) -> bool {
+        let is_news = self.devices.get_mut(topic).is_some_and(|it| it.deleted_as.take().is_some());
+        self.devices.retain(|_, it| *it != Trace::default());
+        is_news
+    }
+
+    /// Forgets deletions that the user has taken back by the configuration: the account has another name there, or was
+    /// taken out. Returns whether that is news.
+    pub(super) fn take_back_deletions(&mut self, wanted: &[Announcement]) -> bool {
+        let is_as_deleted =
+            |topic: &str, name: &str| wanted.iter().any(|it| it.topic == *topic && it.device.name == *name);
+        let mut is_news = false;
+        for (topic, trace) in &mut self.devices {
+            is_news |= trace.deleted_as.take_if(|name| !is_as_deleted(topic, name)).is_some();
+        }
+        self.devices.retain(|_, it| *it != Trace::default());
+        is_news
     }
 }
 

@@ -24,8 +24,6 @@ pub(super) struct Situation<'a> {
     pub(super) wanted: &'a [Announcement],
     /// The topics of those wanted devices that have to be announced.
     pub(super) unsent: &'a BTreeSet<String>,
-    /// The topics of those wanted devices that the user deleted.
-    pub(super) silenced: &'a BTreeSet<String>,
     /// Home Assistant has just started: what was taken back while it may have been away is taken back again.
     pub(super) is_birth: bool,
 }
@@ -37,7 +35,7 @@ impl Ledger {
     /// that a new one may have their entity ids. After a birth, each removal is preceded by an announcement of what is
     /// to be removed: Home Assistant passes over a removal of what it has not met since it started.
     pub(super) fn plan(&self, situation: &Situation<'_>) -> VecDeque<Wave> {
-        let Situation { discovery_prefix, wanted, unsent, silenced, is_birth } = *situation;
+        let Situation { discovery_prefix, wanted, unsent, is_birth } = *situation;
         let mut ghosts = Wave::default();
         let mut removals = Wave::default();
         let mut last_removals = Wave::default();
@@ -56,7 +54,7 @@ impl Ledger {
         let mut accounts = Wave { is_announced: true, ..Wave::default() };
         let mut second = Wave::default();
         let mut third = Wave::default();
-        for announcement in wanted.iter().filter(|it| !silenced.contains(&it.topic)) {
+        for announcement in wanted.iter().filter(|it| !self.is_deleted(&it.topic)) {
             let first = if is_bridge_topic(&announcement.topic) { &mut bridge } else { &mut accounts };
             let trace = self.devices.get(&announcement.topic);
             let leftovers = trace.map(|it| it.leftovers(&announcement.parts(), is_birth)).unwrap_or_default();

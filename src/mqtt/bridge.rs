@@ -140,7 +140,11 @@ impl Bridge {
     fn take(&mut self, message: Inbound, presence: &Presence, tasks: &TaskTracker) {
         match self.topics.parse(&message.topic) {
             Some(Address::State(account)) => {
-                self.saw_state(&account, &message);
+                if self.devices.accounts.iter().any(|it| it.id == account) {
+                    self.saw_state(&account, &message);
+                } else if message.retain && !message.payload.is_empty() {
+                    self.clear(&account);
+                }
                 self.acknowledge(&message);
             }
             Some(Address::BridgeState) => {
@@ -160,8 +164,10 @@ impl Bridge {
                 if let Some(announcer) = &mut self.announcer {
                     if message.topic == self.birth_topic {
                         announcer.home_assistant_said(&message.payload, fastrand::f64(), self.clock.monotonic());
-                    } else {
-                        announcer.heard_discovery(&message.topic, &message.payload);
+                    } else if let Some(device) = announcer.heard_discovery(&message.topic, &message.payload) {
+                        info!(
+                            "the device {device:?} was deleted in Home Assistant: it stays away until it gets another name"
+                        );
                     }
                 }
                 self.acknowledge(&message);
@@ -181,6 +187,14 @@ impl Bridge {
         let generation = state.as_ref().and_then(|it| it.get("generation")).and_then(serde_json::Value::as_u64);
         if let Some(generation) = generation.filter(|it| message.retain && *it <= HIGHEST_GENERATION) {
             self.keeper.saw_generation(account, generation);
+        }
+    }
+
+    /// Takes away what an account left at the broker that is no longer configured.
+    fn clear(&self, account: &AccountId) {
+        info!(%account, "cleared the retained state of an account that is not configured");
+        for topic in [self.topics.state(account), self.topics.advice(account), self.topics.login_field(account)] {
+            self.link.publish(Outgoing::retained(topic, ""));
         }
     }
 

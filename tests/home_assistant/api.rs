@@ -1,14 +1,37 @@
-//! The little of Home Assistant's REST API that these tests need.
+//! The little of Home Assistant's API that these tests need.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::socket::Socket;
+
 /// How long anything may take that should take a second.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The devices that were deleted by hand.
+static DELETED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Whether a line of Home Assistant's log tells of what it does itself when a device is deleted by hand.
+pub(crate) fn is_about_deletion(line: &str) -> bool {
+    let deleted = DELETED.lock().unwrap();
+    deleted.iter().any(|it| line.contains(&format!("No device components to cleanup for {it}, ")))
+}
+
+/// What Home Assistant remembers of the devices that came by MQTT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Registered {
+    /// Their names, by the keys in their discovery topics.
+    pub(crate) devices: BTreeMap<String, String>,
+    pub(crate) entities: BTreeSet<String>,
+}
 
 /// A Home Assistant that somebody else started.
 pub(crate) struct HomeAssistant {
@@ -36,6 +59,60 @@ impl HomeAssistant {
         let (status, states) = self.call(Method::GET, "states", Value::Null).await.unwrap();
         assert_eq!(status, StatusCode::OK);
         states.as_array().unwrap().clone()
+    }
+
+    /// Waits until the registries are as wanted; `what` names it where it is waited for in vain.
+    pub(crate) async fn until_registered(&self, what: &str, wanted: impl Fn(&Registered) -> bool) -> Registered {
+        let is_as_wanted = async {
+            loop {
+                let registered = self.registered().await;
+                if wanted(&registered) {
+                    return registered;
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        match timeout(PATIENCE, is_as_wanted).await {
+            Ok(registered) => registered,
+            Err(_) => panic!("the registries are not {what}: {:#?}", self.registered().await),
+        }
+    }
+
+    /// What is in the registries of Latchkey's devices, be it available or not, disabled or not.
+    pub(crate) async fn registered(&self) -> Registered {
+        let entries = self.ask(json!({ "type": "config/device_registry/list" })).await;
+        let of_mqtt = entries.as_array().unwrap().iter().filter_map(|it| {
+            let key = it["identifiers"].as_array()?.iter().find(|it| it[0] == "mqtt")?[1].as_str()?;
+            Some((it["id"].clone(), (key.to_owned(), it["name"].as_str().unwrap_or("nameless").to_owned())))
+        });
+        let devices: Vec<(Value, (String, String))> = of_mqtt.collect();
+        let entries = self.ask(json!({ "type": "config/entity_registry/list" })).await;
+        let entities = entries.as_array().unwrap().iter().filter(|it| it["platform"] == "mqtt");
+        let entities = entities.map(|it| it["entity_id"].as_str().unwrap().to_owned()).collect();
+        let n_devices = devices.len();
+        let devices: BTreeMap<String, String> = devices.into_iter().map(|it| it.1).collect();
+        assert_eq!(devices.len(), n_devices, "a device is there twice: {devices:?}");
+        Registered { devices, entities }
+    }
+
+    /// Deletes a device as the button on its page does.
+    ///
+    /// Home Assistant then clears its topic once for each entity, and complains to itself about all but the first.
+    pub(crate) async fn delete_device(&self, key: &str) {
+        DELETED.lock().unwrap().insert(key.to_owned());
+        let entries = self.ask(json!({ "type": "config/device_registry/list" })).await;
+        let mut entries = entries.as_array().unwrap().iter();
+        let device = entries.find(|it| it["identifiers"] == json!([["mqtt", key]])).unwrap();
+        let command = json!({
+            "type": "config/device_registry/remove_config_entry",
+            "device_id": device["id"],
+            "config_entry_id": device["config_entries"][0],
+        });
+        self.ask(command).await;
+    }
+
+    async fn ask(&self, command: Value) -> Value {
+        Socket::connect(client(), &self.url, &self.token).await.ask(command).await
     }
 
     /// All states that an entity has had in the last day.

@@ -18,7 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::api::HomeAssistant;
+use crate::api::{HomeAssistant, is_about_deletion};
 
 /// There is one Home Assistant, so there is one test at a time. Whether it has taken up the package.
 static TURN: Mutex<bool> = Mutex::const_new(false);
@@ -32,12 +32,14 @@ pub(crate) struct Bench {
     pub(crate) aqara: AqaraCloud,
     folder: TempDir,
     latchkey: Option<Running>,
+    /// Of another instance at the same broker.
+    cabin: Option<Running>,
     _turn: MutexGuard<'static, bool>,
 }
 
 impl Bench {
-    /// None where there is no Home Assistant, which is told.
-    pub(crate) async fn set_up() -> Option<Self> {
+    /// Whether there is a Home Assistant, which is told if not.
+    pub(crate) fn is_there() -> bool {
         let missing: Vec<&str> = ["HA_URL", "HA_TOKEN", "HA_CONFIG", "MQTT_HOST", "MQTT_PORT"]
             .into_iter()
             .filter(|it| variable(it).is_none())
@@ -45,6 +47,13 @@ impl Bench {
         if !missing.is_empty() {
             assert!(variable("LATCHKEY_DEMAND_HA").is_none(), "a Home Assistant is demanded, and {missing:?} not set");
             tell(&format!("SKIPPED, there is no Home Assistant: {} not set", missing.join(", ")));
+        }
+        missing.is_empty()
+    }
+
+    /// None where there is no Home Assistant.
+    pub(crate) async fn set_up() -> Option<Self> {
+        if !Self::is_there() {
             return None;
         }
         let mut turn = TURN.lock().await;
@@ -55,19 +64,41 @@ impl Bench {
         }
         let free = (Ipv4Addr::LOCALHOST, 0).into();
         let akuvox = AkuvoxCloud::start(free, Options::default()).await.unwrap();
-        let aqara = AqaraCloud::start(free, Options::default()).await.unwrap();
+        let aqara = AqaraCloud::start(free, Options { n_accounts: 2, ..Options::default() }).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let bench = Self { ha, akuvox, aqara, folder, latchkey: None, _turn: turn };
-        fs::write(bench.configuration_file(), bench.configuration()).unwrap();
+        let bench = Self { ha, akuvox, aqara, folder, latchkey: None, cabin: None, _turn: turn };
+        fs::write(bench.configuration_file(), bench.configuration(0)).unwrap();
         Some(bench)
     }
 
     /// Starts `latchkey run`, as a user has it: a program of its own.
     pub(crate) fn start_latchkey(&mut self) {
+        self.latchkey = Some(self.run(&self.configuration_file()));
+    }
+
+    /// Starts another Latchkey at the same broker, which differs by its instance's name alone, and by its store.
+    pub(crate) fn start_cabin(&mut self) {
+        let store = format!("{:?}", self.folder.path().join("store"));
+        let text = self.configuration(1).replace(&store, &format!("{:?}", self.folder.path().join("cabin")));
+        let file = self.folder.path().join("cabin.toml");
+        fs::write(&file, format!("instance = \"cabin\"\n{text}")).unwrap();
+        self.cabin = Some(self.run(&file));
+    }
+
+    fn run(&self, configuration: &Path) -> Running {
         let log = fs::File::options().create(true).append(true).open(self.folder.path().join("latchkey.log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-        command.arg("run").arg("--config").arg(self.configuration_file()).stderr(log);
-        self.latchkey = Some(Running(command.spawn().unwrap()));
+        command.arg("run").arg("--config").arg(configuration).stderr(log);
+        Running(command.spawn().unwrap())
+    }
+
+    /// Stops Latchkey, changes its configuration, and starts it again.
+    pub(crate) async fn reconfigure(&mut self, change: impl Fn(String) -> String) {
+        if self.latchkey.is_some() {
+            self.stop_latchkey().await;
+        }
+        fs::write(self.configuration_file(), change(self.configuration(0))).unwrap();
+        self.start_latchkey();
     }
 
     /// Starts it and hands in both accounts' tokens, as a user does once.
@@ -95,9 +126,17 @@ impl Bench {
 
     /// Tells Latchkey to stop, and waits until it has.
     pub(crate) async fn stop_latchkey(&mut self) {
-        let mut running = self.latchkey.take().unwrap();
-        let told = Command::new("kill").arg("-TERM").arg(running.0.id().to_string()).status().unwrap();
-        assert!(told.success());
+        let running = self.latchkey.take().unwrap();
+        self.stop(running).await;
+    }
+
+    pub(crate) async fn stop_cabin(&mut self) {
+        let running = self.cabin.take().unwrap();
+        self.stop(running).await;
+    }
+
+    async fn stop(&self, mut running: Running) {
+        signal("TERM", &running.0.id().to_string());
         let stopped = tokio::task::spawn_blocking(move || running.0.wait().unwrap());
         let status = tokio::time::timeout(Duration::from_secs(60), stopped).await.unwrap().unwrap();
         assert!(status.success(), "{status}\n{}", self.log());
@@ -109,6 +148,60 @@ impl Bench {
 
     pub(crate) async fn restart_home_assistant(&self) {
         restart(&self.ha).await;
+    }
+
+    /// Has whoever runs the broker restart it, and waits until Home Assistant has noticed. With `forgets` it is killed
+    /// before and its database deleted, as if it had none.
+    pub(crate) async fn restart_broker(&self, forgets: bool) {
+        let runner = variable("HA_RUN_PID").unwrap();
+        if forgets {
+            let brokers = children_called(&runner, "mosquitto");
+            assert_eq!(brokers.len(), 1, "the broker is a child of {runner}");
+            signal("KILL", &brokers[0]);
+            let _ = fs::remove_file(Path::new(&variable("HA_CONFIG").unwrap()).join("../broker/mosquitto.db"));
+        }
+        signal("USR2", &runner);
+        self.ha.until_state("binary_sensor.latchkey_bridge_connection", "unavailable").await;
+    }
+
+    /// Whether the broker can be restarted, which is told if not.
+    pub(crate) fn can_restart_broker() -> bool {
+        let can = variable("HA_RUN_PID").is_some();
+        if !can {
+            assert!(variable("LATCHKEY_DEMAND_HA").is_none(), "HA_RUN_PID is not set");
+            tell("SKIPPED, the broker is not restarted: HA_RUN_PID is not set");
+        }
+        can
+    }
+
+    /// Waits until something is retained on a topic.
+    pub(crate) async fn until_retained(&self, topic: &str) {
+        let is_there = async {
+            while self.retained(topic).is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_there).await.expect("it is announced there");
+    }
+
+    /// Clears what is retained below a topic.
+    pub(crate) async fn forget_retained(&self, beginning: &str) {
+        for topic in self.retained(beginning) {
+            let nothing = json!({ "topic": topic, "payload": "", "retain": true });
+            self.ha.act("mqtt.publish", nothing).await;
+        }
+    }
+
+    /// The topics with a retained message whose name has this beginning.
+    pub(crate) fn retained(&self, beginning: &str) -> BTreeSet<String> {
+        let mut command = Command::new("mosquitto_sub");
+        command.args(["-h", &variable("MQTT_HOST").unwrap(), "-p", &variable("MQTT_PORT").unwrap()]);
+        if let (Some(user), Some(password)) = (variable("MQTT_USER"), variable("MQTT_PASSWORD")) {
+            command.args(["-u", &user, "-P", &password]);
+        }
+        let output = command.args(["-t", "#", "-W", "1", "--retained-only", "-F", "%t"]).output().unwrap();
+        let topics = String::from_utf8(output.stdout).unwrap();
+        topics.lines().filter(|it| it.starts_with(beginning)).map(str::to_owned).collect()
     }
 
     /// The entities of Latchkey's devices that are there, whatever their state.
@@ -145,6 +238,9 @@ impl Bench {
         if self.latchkey.is_some() {
             self.stop_latchkey().await;
         }
+        if self.cabin.is_some() {
+            self.stop_cabin().await;
+        }
         let Some(log) = variable("HA_LOG") else {
             tell("HA_LOG is not set: Home Assistant's log was not looked at");
             return;
@@ -153,7 +249,18 @@ impl Bench {
         let is_complaint = |line: &&str| {
             let level = line.split_whitespace().nth(2).unwrap_or_default();
             let words = ["mqtt", "latchkey", "trial", "template", "script", "automation", "blueprint"];
-            ["WARNING", "ERROR", "CRITICAL"].contains(&level) && words.iter().any(|it| line.to_lowercase().contains(it))
+            // What it says of a broker that this test stops.
+            let is_ours = [
+                "Disconnected from MQTT server",
+                "Failed to connect to MQTT server",
+                "Error returned from MQTT server",
+            ];
+            let is_of_broker = is_ours.iter().any(|it| line.contains(it));
+            let is_severe = ["WARNING", "ERROR", "CRITICAL"].contains(&level);
+            is_severe
+                && !is_of_broker
+                && !is_about_deletion(line)
+                && words.iter().any(|it| line.to_lowercase().contains(it))
         };
         let complaints: Vec<&str> = log.lines().filter(is_complaint).collect();
         assert!(complaints.is_empty(), "Home Assistant complains:\n{}", complaints.join("\n"));
@@ -167,13 +274,13 @@ impl Bench {
         self.folder.path().join("latchkey.toml")
     }
 
-    /// Accounts and scenes as `config/latchkey.toml` and the dashboard call them.
-    fn configuration(&self) -> String {
+    /// Accounts and scenes as `config/latchkey.toml` and the dashboard call them, with one of the Aqara cloud's logins.
+    fn configuration(&self, login: usize) -> String {
         let store = self.folder.path().join("store");
         let (host, port) = (variable("MQTT_HOST").unwrap(), variable("MQTT_PORT").unwrap());
         let user = variable("MQTT_USER").map(|it| format!("username = {it:?}\n")).unwrap_or_default();
         let password = variable("MQTT_PASSWORD").map(|it| format!("password = {it:?}\n")).unwrap_or_default();
-        let (akuvox, aqara) = (self.akuvox.credentials(0), self.aqara.credentials(0));
+        let (akuvox, aqara) = (self.akuvox.credentials(0), self.aqara.credentials(login));
         let door = |location: &str| {
             let device = devices(0).into_iter().find(|it| it.location == location).unwrap();
             format!("{}/{}", device.mac, device.relays[0].id)
@@ -204,6 +311,17 @@ impl Bench {
             scene("TV power off"),
         )
     }
+}
+
+fn signal(name: &str, process: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), process]).status().unwrap().success());
+}
+
+/// The process ids of a process's children with this name, as Linux tells them.
+fn children_called(process: &str, name: &str) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    let is_called = |it: &&str| fs::read_to_string(format!("/proc/{it}/comm")).is_ok_and(|comm| comm.trim() == name);
+    children.split_whitespace().filter(is_called).map(str::to_owned).collect()
 }
 
 /// A process that does not outlive its test.
@@ -254,6 +372,7 @@ fn take_up_package(config: &Path) {
         fs::copy(blueprint, blueprints.join(name)).unwrap();
     }
     fs::write(packages.join("latchkey_trial.yaml"), TRIAL).unwrap();
+    fs::copy(package_file("dashboard.yaml"), config.join("latchkey-dashboard.yaml")).unwrap();
 
     let file = config.join("configuration.yaml");
     let text = fs::read_to_string(&file).unwrap();
