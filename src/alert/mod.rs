@@ -29,6 +29,8 @@ use crate::{
 use message::Message;
 use watch::Watch;
 
+/// How long a stop waits for an alert that is on its way.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// The note of the store: the ids of the accounts whose trouble was told.
 const TOLD: &str = "alerts";
 
@@ -65,16 +67,21 @@ impl Alerts {
         Self { notices: keeper.subscribe(), keeper, store, clock, http, settings, watches, link }
     }
 
-    /// Until `stop`. What could not be told by then is told after the next start.
+    /// Until `stop`. What is being told then has a moment to be taken, so that it is not told again after the next start;
+    /// what could not be told by then is.
     pub async fn run(mut self, stop: CancellationToken) {
+        let last_moment = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_MOMENT).await;
+        };
         tokio::select! {
-            () = self.tell_all() => {}
-            () = stop.cancelled() => {}
+            () = self.tell_all(&stop) => {}
+            () = last_moment => {}
         }
     }
 
-    async fn tell_all(&mut self) {
-        loop {
+    async fn tell_all(&mut self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
             let mut pause = LOOK_AGAIN;
             let accounts: Vec<AccountId> = self.watches.keys().cloned().collect();
             for account in &accounts {
@@ -88,6 +95,7 @@ impl Alerts {
                     }
                 }
                 () = self.clock.wait(deadline) => {}
+                () = stop.cancelled() => {}
             }
         }
     }
