@@ -13,7 +13,7 @@ use crate::{
         broker::Broker,
         clouds::{
             AkuvoxCloud, AqaraCloud, Options,
-            akuvox::{AkuvoxCredentials, AkuvoxKnobs},
+            akuvox::{AkuvoxCredentials, AkuvoxKnobs, devices},
             aqara::AqaraKnobs,
         },
     },
@@ -167,14 +167,14 @@ async fn watch(
     } else {
         onlooker.link.publish(Outgoing {
             qos: Qos::AtMostOnce,
-            ..Outgoing::passing("latchkey/aqara_home/trigger_scene", "tv_pin_entry")
+            ..Outgoing::passing("latchkey/home/trigger_scene", "tv_pin_entry")
         });
-        let response = "latchkey/aqara_home/response/trigger_scene";
+        let response = "latchkey/home/response/trigger_scene";
         tokio::time::timeout(PATIENCE, onlooker.until(response, "\"ok\"", true))
             .await
             .map_err(|_| DemoError::NoAnswer)??;
         say(format_args!("\nNow watch the renewals, or try it yourself:"))?;
-        say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/aqara_home/trigger_scene -m tv_warning"))?;
+        say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/home/trigger_scene -m tv_warning"))?;
         say(format_args!("  mosquitto_pub -h {host} -p {port} -t latchkey/front_door/refresh_tokens -m '{{}}'"))?;
         say(format_args!("The page is at {}; codes that the clouds send are at {akuvox}/_sim/sms", page.url))?;
         say(format_args!("Ctrl-C ends it.\n"))?;
@@ -198,6 +198,9 @@ impl Page {
         Ok(Self { url: format!("http://{address}/"), key })
     }
 }
+
+/// Where the door is that the configuration names.
+const GARAGE: &str = "Garage";
 
 /// The simulated clouds and what they were seeded with.
 struct Clouds {
@@ -229,15 +232,18 @@ impl Clouds {
         let (akuvox_url, aqara_url) = (self.akuvox.url(), self.aqara.url());
         let (app_id, key_id, app_key, login) = (&aqara.app_id, &aqara.key_id, &aqara.app_key, &aqara.account);
         let AkuvoxCredentials { dial_code, phone_number, login: user, .. } = self.akuvox.credentials(0);
+        let garage = devices(0).into_iter().find(|it| it.location == GARAGE);
+        let garage = garage.map(|it| format!("{}/{}", it.mac, it.relays[0].id)).unwrap_or_default();
         format!(
             "[mqtt]\nhost = {host:?}\nport = {port}\n\n[store]\npath = {store:?}\n\n\
              [web]\nlisten = \"127.0.0.1:0\"\n\n\
              [keeper]\nmin_refresh_gap = \"1s\"\n\n\
              [accounts.front_door]\nvendor = \"akuvox\"\nname = \"Front door\"\ngate = \"{akuvox_url}\"\n\
-             dial_code = {dial_code:?}\nphone = {phone_number:?}\nuser = {user:?}\ndoors = true\n\n\
-             [accounts.aqara_home]\nvendor = \"aqara\"\nname = \"Aqara home\"\nbase_url = \"{aqara_url}\"\n\
+             dial_code = {dial_code:?}\nphone = {phone_number:?}\nuser = {user:?}\ndoors = true\n\
+             [accounts.front_door.door_names]\ngarage = {garage:?}\n\n\
+             [accounts.home]\nvendor = \"aqara\"\nname = \"Home\"\nbase_url = \"{aqara_url}\"\n\
              app_id = {app_id:?}\nkey_id = {key_id:?}\napp_key = {app_key:?}\nlogin = {login:?}\n\n\
-             [accounts.aqara_home.scenes]\n{scenes}"
+             [accounts.home.scenes]\n{scenes}"
         )
     }
 
@@ -247,7 +253,7 @@ impl Clouds {
         let aqara = self.aqara.credentials(0);
         let akuvox = json!({ "token": akuvox.token, "refresh_token": akuvox.refresh_token });
         let aqara = json!({ "refresh_token": aqara.refresh_token });
-        [("front_door", Secret::new(akuvox.to_string())), ("aqara_home", Secret::new(aqara.to_string()))]
+        [("front_door", Secret::new(akuvox.to_string())), ("home", Secret::new(aqara.to_string()))]
     }
 
     async fn stop(self) {

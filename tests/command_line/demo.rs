@@ -33,14 +33,14 @@ async fn the_simulated_clouds_say_in_one_line_where_they_are() {
 /// Tokens of the demo are renewed before everybody's eyes; then it ends when it is told to.
 async fn watch_a_demo(mut demo: Latchkey, port: u16) {
     let client = Client::connect(port).await;
-    for account in ["front_door", "aqara_home"] {
+    for account in ["front_door", "home"] {
         let state = client.state(account, |it| it["condition"] == "ok").await;
         let event = format!("latchkey/{account}/event");
         let is_renewal = |it: &latchkey::mqtt::Inbound| it.topic == event && text(it).contains("\"schedule\"");
         client.heard(0, "a renewal by the schedule", is_renewal).await;
         client.state(account, |it| state["generation"].as_u64() < it["generation"].as_u64()).await;
     }
-    let reply = client.request("latchkey/aqara_home/trigger_scene", b"tv_pin_entry").await;
+    let reply = client.request("latchkey/home/trigger_scene", b"tv_pin_entry").await;
     assert_eq!(reply["status"], "ok", "{reply}");
     demo.signal("TERM");
     assert_eq!(demo.ended().await.code(), Some(0));

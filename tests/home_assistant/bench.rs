@@ -388,6 +388,6 @@ fn take_up_package(config: &Path) {
 }
 
 /// A variable of the environment that is not empty.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name)?.into_string().ok().filter(|it| !it.is_empty())
 }

@@ -67,7 +67,7 @@ class Drive:
         form.get_by_label("Key").fill(self.told["key"])
         self.page.keyboard.press("Enter")
         expect(self.page.locator("#main")).to_be_focused()
-        for name in ["Front door", "Aqara home"]:
+        for name in ["Front door", "Home"]:
             expect(self.card(name).locator(".badge")).to_have_text("✓ Well")
         expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
 
@@ -89,7 +89,7 @@ class Drive:
         expect(self.page.get_by_role("log").get_by_text(text).first).to_be_visible()
 
     def act(self):
-        front, home = self.card("Front door"), self.card("Aqara home")
+        front, home = self.card("Front door"), self.card("Home")
         expect(front.get_by_text(" left of ")).to_be_visible()
         # Latchkey renews at most once a second here.
         renew = front.get_by_role("button", name="Renew now")
@@ -106,27 +106,27 @@ class Drive:
         expect(front.get_by_role("status")).to_have_text("Gate was opened.")
 
     def bury_and_revive(self):
-        home = self.card("Aqara home")
+        home = self.card("Home")
         call("POST", f"{self.told['aqara']}/_sim/revoke", {"what": "grant", "account": 0})
         # Somebody else's request: the page hears of it all the same.
         try:
-            call("POST", f"{self.told['web']}v1/accounts/aqara_home/refresh", {}, {"X-Latchkey-Key": self.told["key"]})
+            call("POST", f"{self.told['web']}v1/accounts/home/refresh", {}, {"X-Latchkey-Key": self.told["key"]})
         except urllib.error.HTTPError:
             pass
         expect(home.locator(".badge")).to_have_text("! Sign in again")
-        self.hears("Aqara home: somebody has to sign in again")
+        self.hears("Home: somebody has to sign in again")
         sentence = home.locator(".sentence").inner_text()
         self.judge("dead")
         home.get_by_role("button", name="Renew now").click()
         expect(home.get_by_role("status")).to_contain_text("Not done: ")
         self.complaints.clear()
-        self.log_in_by_code("Aqara home", self.told["aqara"])
+        self.log_in_by_code("Home", self.told["aqara"])
         expect(home.locator(".badge")).to_have_text("✓ Well")
         return sentence
 
     def paste(self):
         """Tokens that the vendor refuses change nothing, and are nowhere on the page afterwards."""
-        home = self.card("Aqara home")
+        home = self.card("Home")
         home.get_by_label("Refresh token").fill("0123456789abcdef0123456789abcdef")
         home.get_by_role("button", name="Use these tokens").click()
         expect(home.get_by_role("status")).to_contain_text("Not done: ")
@@ -135,7 +135,7 @@ class Drive:
         expect(home.locator(".badge")).to_have_text("✓ Well")
 
     def forget_and_undo(self):
-        home = self.card("Aqara home")
+        home = self.card("Home")
         home.get_by_role("button", name="Forget this login").click()
         self.page.get_by_role("dialog").get_by_role("button", name="Forget it").click()
         expect(home.get_by_role("status")).to_contain_text("Forgotten. It can be brought back until")
@@ -252,8 +252,8 @@ def main():
         proxied.goto(behind_a_proxy(told["web"]))
         drive = Drive(proxied, {**told, "web": proxied.url})
         drive.sign_in()
-        drive.card("Aqara home").get_by_role("button", name="Tv warning").click()
-        expect(drive.card("Aqara home").get_by_role("status")).to_have_text("“Tv warning” was run.")
+        drive.card("Home").get_by_role("button", name="Tv warning").click()
+        expect(drive.card("Home").get_by_role("status")).to_have_text("“Tv warning” was run.")
         seen["foreign_behind_a_proxy"] = drive.foreign
         browser.close()
     json.dump(seen, sys.stdout)
