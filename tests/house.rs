@@ -56,7 +56,7 @@ fn only_vendors_name_reqwest() {
 fn only_the_web_its_client_and_the_demo_name_axum_and_hyper() {
     let serves = |path: &Path| path.starts_with("web") || path.starts_with("demo");
     assert_eq!(naming(&["axum::"], |path| !serves(path)), NOWHERE);
-    let asks = |path: &Path| path == Path::new("cli/admin_api.rs");
+    let asks = |path: &Path| path == Path::new("cli/plain_http.rs");
     assert_eq!(naming(&["hyper::", "hyper_util::"], |path| !serves(path) && !asks(path)), NOWHERE);
 }
 

@@ -7,16 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{
-    Method, Request, Response,
-    body::Incoming,
-    client::conn::http1,
-    header::{CONTENT_TYPE, HOST, HeaderValue},
-};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -26,15 +17,19 @@ use crate::{
     keeper::Command,
 };
 
-use super::answer::{Answer, Trouble};
+use super::{
+    answer::{Answer, Trouble},
+    plain_http::{
+        Method, Request, Silence, exchange,
+        header::{CONTENT_TYPE, HOST, HeaderValue},
+    },
+};
 
 /// The key's file in the store's folder, where none is configured.
 const KEY_FILE: &str = "web.key";
 const KEY_HEADER: &str = "x-latchkey-key";
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// A refresh that waits for its turn, is lost and is sent once more takes far less.
 const PATIENCE: Duration = Duration::from_secs(180);
-const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// A service that runs and can be asked.
 pub(super) struct AdminApi {
@@ -96,10 +91,11 @@ impl AdminApi {
 
     async fn call(&self, ask: Ask) -> Answer {
         let is_harmless = ask.method == Method::GET;
-        let response = self.exchange(ask).await.map_err(|failure| self.explain(failure, is_harmless))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|_| self.explain(Failure::Cut, is_harmless))?.to_bytes();
+        let answered = match self.request(ask) {
+            Ok(request) => exchange(self.address, request, PATIENCE).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        let (status, body) = answered.map_err(|failure| self.explain(failure, is_harmless))?;
         let mut document: Value = serde_json::from_slice(&body).unwrap_or_default();
         match document["status"].as_str() {
             Some("ok") => Ok(document["data"].take()),
@@ -114,18 +110,7 @@ impl AdminApi {
         }
     }
 
-    async fn exchange(&self, ask: Ask) -> Result<Response<Incoming>, Failure> {
-        let connected = timeout(CONNECT_PATIENCE, TcpStream::connect(self.address)).await;
-        let stream = connected.ok().and_then(Result::ok).ok_or(Failure::Nobody)?;
-        let handshake = timeout(CONNECT_PATIENCE, http1::handshake(TokioIo::new(stream))).await;
-        let (mut sender, connection) = handshake.ok().and_then(Result::ok).ok_or(Failure::Nobody)?;
-        tokio::spawn(connection);
-        let request = self.request(ask)?;
-        let response = timeout(PATIENCE, sender.send_request(request)).await;
-        response.ok().and_then(Result::ok).ok_or(Failure::Cut)
-    }
-
-    fn request(&self, ask: Ask) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, ask: Ask) -> Result<Request<Bytes>, Failure> {
         let mut key = HeaderValue::from_str(self.key.expose()).map_err(|_| Failure::Key)?;
         key.set_sensitive(true);
         let body = ask.body.as_ref().map_or_else(Bytes::new, |it| Bytes::from(it.to_string()));
@@ -135,7 +120,7 @@ impl AdminApi {
             .header(HOST, self.address.to_string())
             .header(CONTENT_TYPE, "application/json")
             .header(KEY_HEADER, key);
-        request.body(Full::new(body)).map_err(|_| Failure::Key)
+        request.body(body).map_err(|_| Failure::Key)
     }
 
     fn explain(&self, failure: Failure, is_harmless: bool) -> Trouble {
@@ -178,6 +163,15 @@ enum Failure {
     Foreign,
     /// The key cannot be sent.
     Key,
+}
+
+impl From<Silence> for Failure {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Nobody => Failure::Nobody,
+            Silence::Cut => Failure::Cut,
+        }
+    }
 }
 
 // === impl Ask ===
@@ -243,7 +237,7 @@ fn login(credential: &Credential) -> Value {
 }
 
 /// A service that listens everywhere is reached on this machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

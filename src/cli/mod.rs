@@ -13,12 +13,14 @@ mod completions;
 mod demo;
 mod diagnostics;
 mod forget;
+mod health;
 mod import;
 mod login;
 mod one_shot;
 #[cfg(feature = "demo")]
 mod onlooker;
 mod passphrase;
+mod plain_http;
 mod refresh;
 mod restore;
 mod rotate_key;
@@ -84,6 +86,7 @@ Examples:
     Run(ConfigArgs),
     /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
     Check(check::CheckArgs),
+    Health(health::HealthArgs),
     Status(status::StatusArgs),
     Login(login::LoginArgs),
     Tokens(tokens::TokensArgs),
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Check(args) => check::check(args).await,
+            Command::Health(args) => health::health(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Login(args) => login::login(args).await,
             Command::Tokens(args) => tokens::tokens(args).await,

@@ -7,6 +7,7 @@ mod beside;
 mod check;
 mod demo;
 mod diagnostics;
+mod health;
 mod import;
 mod one_shot;
 mod prompts;
