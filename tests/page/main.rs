@@ -1,20 +1,21 @@
 //! The page of the demo in a real Chromium, driven as a person would, and judged by axe.
 //!
-//! The driver is installed on demand, below the target folder; Chromium is Debian's (`apt-get install chromium`). Where
-//! one of them cannot be had the test says so and passes, but not with `CI=true`.
+//! Chromium is Debian's (`apt-get install chromium`).
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+#[path = "../support/tools.rs"]
+mod tools;
+
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/requirements.txt");
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/drive.py");
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -26,22 +27,9 @@ struct Demo {
 
 #[test]
 fn a_person_signs_in_renews_acts_mends_forgets_and_undoes_on_the_page() {
-    let (python, chromium) = match installed() {
-        Ok(installed) => installed,
-        Err(why) if is_demanded() => panic!("the page cannot be driven: {why}"),
-        Err(why) => {
-            // Not by `eprintln!`, whose words are swallowed when a test passes.
-            writeln!(io::stderr(), "SKIPPED: the page was not driven: {why}").unwrap();
-            return;
-        }
-    };
+    let Some(driver) = Driver::find() else { return };
     let demo = Demo::start();
-    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-shots");
-    fs::create_dir_all(&shots).unwrap();
-    let mut told = demo.ready.clone();
-    told["chromium"] = json!(chromium);
-    told["shots"] = json!(shots);
-    let seen = drive(&python, &told);
+    let seen = driver.drive(demo.ready.clone());
 
     assert_eq!(seen["violations"], json!([]), "axe");
     assert_eq!(seen["complaints"], json!([]), "the console");
@@ -77,47 +65,25 @@ impl Drop for Demo {
     }
 }
 
-/// Runs the driver, with what it is told on its standard input.
-fn drive(python: &Path, told: &Value) -> Value {
-    let mut driver = Command::new(python)
-        .arg(DRIVER)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    driver.stdin.take().unwrap().write_all(told.to_string().as_bytes()).unwrap();
-    let Output { status, stdout, stderr } = driver.wait_with_output().unwrap();
-    let complaints = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{complaints}");
-    serde_json::from_slice(&stdout).unwrap_or_else(|err| panic!("{err}; {complaints}"))
+/// What drives a browser.
+struct Driver {
+    python: PathBuf,
+    chromium: &'static str,
 }
 
-/// The interpreter of an environment with the driver in it, made anew where the requirements have changed; and Chromium.
-fn installed() -> Result<(PathBuf, &'static str), String> {
-    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|it| it.status.success());
-    let chromium = NAMES.iter().find(is_there).ok_or("Chromium is missing: apt-get install chromium")?;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
-    let python = folder.join("bin/python");
-    let (wanted, stamp) = (fs::read_to_string(REQUIREMENTS).unwrap(), folder.join("installed.txt"));
-    if fs::read_to_string(&stamp).is_ok_and(|it| it == wanted) && python.exists() {
-        return Ok((python, chromium));
+impl Driver {
+    fn find() -> Option<Self> {
+        let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok_and(|it| it.status.success());
+        let chromium = NAMES.iter().find(is_there).ok_or("Chromium is missing: apt-get install chromium".to_owned());
+        let found = chromium.and_then(|chromium| Ok(Self { python: tools::python("python")?, chromium }));
+        tools::or_skip("the page was not driven", found)
     }
-    let _ = fs::remove_dir_all(&folder);
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS]))?;
-    fs::write(stamp, wanted).map_err(|err| err.to_string())?;
-    Ok((python, chromium))
-}
 
-fn run(command: &mut Command) -> Result<(), String> {
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().map_err(|err| format!("{command:?}: {err}"))?;
-    let complaints = [stderr, stdout].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}: {complaints}")) }
-}
-
-#[allow(clippy::disallowed_methods, reason = "this is no setting of Latchkey")]
-fn is_demanded() -> bool {
-    std::env::var("CI").is_ok_and(|it| it == "true")
+    fn drive(&self, mut told: Value) -> Value {
+        let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page-shots");
+        fs::create_dir_all(&shots).unwrap();
+        told["chromium"] = json!(self.chromium);
+        told["shots"] = json!(shots);
+        tools::drive(Command::new(&self.python).arg(DRIVER), &told)
+    }
 }

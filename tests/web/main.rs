@@ -10,3 +10,5 @@ mod guard;
 mod openapi;
 mod own;
 mod page;
+#[path = "../support/tools.rs"]
+mod tools;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::Write,
     os::unix::fs::MetadataExt,
     process::{Command, Stdio},
 };
@@ -10,7 +10,10 @@ use std::{
 use latchkey::{clock::Clock, config, service::Service};
 use serde_json::json;
 
-use super::bench::{House, KEY};
+use super::{
+    bench::{House, KEY},
+    tools,
+};
 
 #[tokio::test]
 async fn health_is_the_process_and_readiness_says_what_is_missing() {
@@ -64,16 +67,8 @@ fn check_with_promtool(page: &str) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut promtool = match promtool {
-        Ok(promtool) => promtool,
-        Err(why) => {
-            assert!(!super::openapi::is_demanded(), "promtool cannot be had: {why}");
-            // Not by `eprintln!`, whose words are swallowed when a test passes.
-            let skipped = format!("SKIPPED: the metrics were not checked by promtool: {why}\n");
-            io::stderr().write_all(skipped.as_bytes()).unwrap();
-            return;
-        }
-    };
+    let promtool = tools::or_skip("the metrics were not checked by promtool", promtool.map_err(|it| it.to_string()));
+    let Some(mut promtool) = promtool else { return };
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let complaints = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
