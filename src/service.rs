@@ -99,6 +99,7 @@ impl Service {
                 ),
                 public_url: settings.web.public_url.clone(),
                 metrics_public: settings.web.metrics_public,
+                ingress_from: settings.web.ingress_from,
                 stop: web_stop.clone(),
             };
             tokio::spawn(server.run(web::router(parts), web_stop.clone(), stop.clone()))

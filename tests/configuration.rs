@@ -95,7 +95,7 @@ fn what_is_not_set_has_the_documented_default() {
     let web = &settings.web;
     assert_eq!(web.listen, Some("127.0.0.1:8780".parse().unwrap()));
     assert_eq!((web.public_url.as_ref(), web.key.as_ref(), web.metrics_public), (None, None, false));
-    assert!(web.allowed_hosts.is_empty());
+    assert!(web.allowed_hosts.is_empty() && web.ingress_from.is_none());
 
     let account = &settings.accounts[&id("front_door")];
     assert_eq!(account.refresh_every, Some(Duration::from_secs(518_400)));
@@ -245,6 +245,8 @@ fn the_admin_api_listens_where_it_is_told_under_the_names_that_it_is_told_or_not
     assert_eq!(web.key, Some(Secret::new("your-api-key")));
     assert_eq!(web.allowed_hosts, ["latchkey.local", "10.0.0.5"]);
     assert_eq!(read(&format!("[web]\nenabled = false\n{MINIMAL}")).web.listen, None);
+    let in_add_on = read_with(MINIMAL, &[("LATCHKEY__WEB__INGRESS_FROM", "172.30.32.2")]).web;
+    assert_eq!(in_add_on.ingress_from, Some("172.30.32.2".parse().unwrap()));
     let from_environment = read_with(MINIMAL, &[("LATCHKEY__WEB__ALLOWED_HOSTS", "a.example, b.example")]).web;
     assert_eq!(from_environment.allowed_hosts, ["a.example", "b.example"]);
     assert!(read(&format!("{MINIMAL}share_access_token = true\n")).accounts[&id("front_door")].share_access_token);
@@ -433,6 +435,8 @@ fn settings_outside_of_accounts_are_held_to_their_ranges() {
         ("[web]\nallowed_hosts = [5]\n", "web.allowed_hosts"),
         ("[web]\nallowed_hosts = ['http://latchkey.local']\n", "web.allowed_hosts"),
         ("[web]\nmetrics_public = 'yes'\n", "web.metrics_public"),
+        ("[web]\ningress_from = 'supervisor'\n", "web.ingress_from"),
+        ("[web]\ningress_from = true\n", "web.ingress_from"),
         ("[log]\nlevel = 'wran'\n", "log.level"),
         ("[log]\nlevel = 'latchkey=loud'\n", "log.level"),
         ("[log]\nformat = 'xml'\n", "log.format"),

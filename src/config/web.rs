@@ -1,6 +1,6 @@
 //! `[web]`: the admin API and page.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use config::ValueKind;
 
@@ -28,6 +28,9 @@ pub struct WebSettings {
     pub allowed_hosts: Vec<String>,
     /// Whether `/metrics` answers without the key.
     pub metrics_public: bool,
+    /// Where Home Assistant's ingress asks from, in an add-on: the supervisor's address. What comes from there by the
+    /// ingress counts as signed in.
+    pub ingress_from: Option<IpAddr>,
 }
 
 pub(super) fn read(mut section: Section<'_>) -> WebSettings {
@@ -41,6 +44,9 @@ pub(super) fn read(mut section: Section<'_>) -> WebSettings {
         key: read_key(&mut section),
         allowed_hosts: section.read("allowed_hosts", "[\"latchkey.local\"]", read_hosts).unwrap_or_default(),
         metrics_public: section.boolean("metrics_public", false),
+        ingress_from: section.parsed_by("ingress_from", "172.30.32.2", |text| {
+            text.parse().map_err(|_| "expected an address, such as the supervisor's 172.30.32.2".to_owned())
+        }),
     };
     section.finish();
     settings

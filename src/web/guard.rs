@@ -33,6 +33,9 @@ const SEALS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
+/// The path below which Home Assistant shows us. Its ingress sets it on every request.
+const INGRESS_PATH: HeaderName = HeaderName::from_static("x-ingress-path");
+
 /// By what a request was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -41,6 +44,8 @@ pub(super) enum Admission {
     Key,
     /// The page's cookie.
     Session,
+    /// Home Assistant's ingress, which lets its own users through.
+    Ingress,
 }
 
 pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
@@ -72,16 +77,19 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 
 impl Web {
     fn admit(&self, request: &Request) -> Result<Admission, Refusal> {
-        if !self.is_host_ours(request.uri(), request.headers()) {
+        let (headers, peer) = (request.headers(), request.extensions().get::<Peer>());
+        let is_by_ingress = peer.is_some_and(|it| self.is_ingress(it, headers));
+        // The ingress hands on what its browser asked for, which is Home Assistant by whatever name.
+        if !is_by_ingress && !self.is_host_ours(request.uri(), headers) {
             return Err(Refusal::new(RefusalCode::WrongHost));
         }
         if self.is_open(request.uri().path()) {
-            return Ok(Admission::Open);
+            return Ok(if is_by_ingress { Admission::Ingress } else { Admission::Open });
         }
-        let Shown::Key(shown) = Shown::of(request.headers()) else {
-            return self.admit_page(request);
+        let Shown::Key(shown) = Shown::of(headers) else {
+            return self.admit_page(request, is_by_ingress);
         };
-        let Some(Peer(peer)) = request.extensions().get() else {
+        let Some(Peer(peer)) = peer else {
             return Err(Refusal::new(RefusalCode::Unauthorized));
         };
         match self.attempts.judge(peer.ip(), || self.key.admits(&shown)) {
@@ -96,15 +104,22 @@ impl Web {
         }
     }
 
-    /// Without a key it may be our page, with the cookie of a session.
-    fn admit_page(&self, request: &Request) -> Result<Admission, Refusal> {
-        if !self.sessions.admits(request.headers()) {
-            return Err(Refusal::new(RefusalCode::Unauthorized));
-        }
+    /// Without a key it may be our page: with the cookie of a session, or shown by Home Assistant.
+    fn admit_page(&self, request: &Request, is_by_ingress: bool) -> Result<Admission, Refusal> {
+        let admission = match is_by_ingress {
+            true => Admission::Ingress,
+            false if self.sessions.admits(request.headers()) => Admission::Session,
+            false => return Err(Refusal::new(RefusalCode::Unauthorized)),
+        };
         if !self.public_origin.is_our_page(request.method(), request.headers()) {
             return Err(Refusal::new(RefusalCode::WrongOrigin));
         }
-        Ok(Admission::Session)
+        Ok(admission)
+    }
+
+    /// Whether a request came by Home Assistant's ingress: anybody can say so, but only the supervisor has its address.
+    fn is_ingress(&self, Peer(peer): &Peer, headers: &HeaderMap) -> bool {
+        self.ingress_from == Some(peer.ip().to_canonical()) && headers.contains_key(INGRESS_PATH)
     }
 
     /// What answers without a key.

@@ -28,7 +28,7 @@ pub mod page;
 pub mod schema;
 pub mod session;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -73,6 +73,8 @@ pub struct Parts {
     pub hosts: AllowedHosts,
     pub public_url: Option<PublicUrl>,
     pub metrics_public: bool,
+    /// The address that Home Assistant's ingress asks from.
+    pub ingress_from: Option<IpAddr>,
     /// Ends event streams.
     pub stop: CancellationToken,
 }
@@ -103,6 +105,7 @@ pub struct Web {
     key: WebKey,
     hosts: AllowedHosts,
     metrics_public: bool,
+    ingress_from: Option<IpAddr>,
     stop: CancellationToken,
     started: Timestamp,
     attempts: Attempts,
@@ -144,7 +147,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
         ("/readyz", get(health::readyz)),
         ("/metrics", get(metrics::metrics)),
         ("/openapi.json", get(openapi::document)),
-        ("/v1/session", post(session::sign_in).delete(session::sign_out)),
+        ("/v1/session", get(session::look).post(session::sign_in).delete(session::sign_out)),
         ("/v1/events", get(events::events)),
         ("/v1/accounts", get(accounts::list)),
         ("/v1/accounts/{id}", get(accounts::status)),
@@ -166,7 +169,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
 
 impl Web {
     fn new(parts: Parts) -> Self {
-        let Parts { keeper, accounts, store, link, clock, key, hosts, public_url, metrics_public, stop } = parts;
+        let Parts { keeper, accounts, store, link, clock, key, hosts, public_url, metrics_public, ingress_from, stop } =
+            parts;
         Self {
             keeper,
             accounts,
@@ -177,6 +181,7 @@ impl Web {
             public_origin: PublicOrigin::new(public_url.as_ref()),
             hosts,
             metrics_public,
+            ingress_from,
             stop,
             started: clock.now(),
             attempts: Attempts::new(clock.clone()),

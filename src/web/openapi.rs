@@ -38,6 +38,7 @@ const REFUSALS: [(u16, &str); 14] = [
         health::readyz,
         metrics::metrics,
         document,
+        session::look,
         session::sign_in,
         session::sign_out,
         events::events,

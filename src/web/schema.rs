@@ -224,6 +224,21 @@ pub struct Recalled {
 }
 
 #[derive(Serialize, ToSchema)]
+pub struct LetIn {
+    pub by: LetInBy,
+}
+
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LetInBy {
+    Key,
+    /// The page's cookie.
+    Session,
+    /// Home Assistant, whose users are let in as the add-on is set up.
+    Ingress,
+}
+
+#[derive(Serialize, ToSchema)]
 pub struct SignedIn {
     /// When the cookie ends at the latest.
     #[schema(format = DateTime)]

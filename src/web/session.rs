@@ -26,7 +26,7 @@ use super::{
     guard::Admission,
     origin::is_by_https,
     refusal::{Refusal, RefusalCode},
-    schema::{OkReply, SignedIn, SignedOut},
+    schema::{LetIn, LetInBy, OkReply, SignedIn, SignedOut},
 };
 
 /// After this a browser shows the key again, however busy it was.
@@ -48,6 +48,17 @@ pub(super) struct Sessions {
 struct Session {
     begun: Duration,
     used: Duration,
+}
+
+/// By what this request was let in
+#[utoipa::path(get, path = "/v1/session", tag = "latchkey", responses((status = 200, body = OkReply<LetIn>)))]
+pub(super) async fn look(Extension(admission): Extension<Admission>) -> Response {
+    let by = match admission {
+        Admission::Session => LetInBy::Session,
+        Admission::Ingress => LetInBy::Ingress,
+        Admission::Key | Admission::Open => LetInBy::Key,
+    };
+    ok(json!(LetIn { by }))
 }
 
 /// Sign a browser in: the key is in the header, and a cookie serves instead of it afterwards

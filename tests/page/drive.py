@@ -1,6 +1,7 @@
 """Drives the page of a running demo in Chromium, as a person would, and prints as JSON what was seen.
 
 On standard input: `web`, `key`, `akuvox`, `aqara` (addresses of the demo), `chromium` (a program), `shots` (a folder).
+With `supervisor` (an address of this machine) instead of the key it looks through Home Assistant's ingress alone.
 """
 
 import json
@@ -19,6 +20,9 @@ from playwright.sync_api import expect, sync_playwright
 
 AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 PREFIX = "/behind/a/proxy"
+INGRESS = "/api/hassio_ingress/a-token"
+# Home Assistant's own page, as far as an add-on sees it.
+PANEL = f'<!doctype html><html lang="en"><title>Home Assistant</title><iframe src="{INGRESS}/" title="Latchkey" width="1000" height="800"></iframe>'
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 
@@ -185,8 +189,11 @@ class Drive:
         return way
 
 
-def behind_a_proxy(web):
-    """A reverse proxy that takes PREFIX off, one request a connection. Gives its address."""
+def behind_a_proxy(web, prefix=PREFIX, supervisor=None):
+    """A reverse proxy that takes `prefix` off, one request a connection. Gives its port.
+
+    With `supervisor` it is Home Assistant: it asks from that address, says where it shows us, and has a page around us.
+    """
     there = urlsplit(web)
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -210,9 +217,13 @@ def behind_a_proxy(web):
             if not data:
                 return client.close()
             head += data
-        head = head.replace(f" {PREFIX}/".encode(), b" /", 1)
-        head = re.sub(rb"(?i)\r\nconnection: [^\r]*", b"\r\nConnection: close", head)
-        server = socket.create_connection((there.hostname, there.port))
+        if supervisor and f" {prefix}/".encode() not in head:
+            client.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{PANEL}".encode())
+            return client.close()
+        head = head.replace(f" {prefix}/".encode(), b" /", 1)
+        more = f"\r\nX-Ingress-Path: {prefix}" if supervisor else ""
+        head = re.sub(rb"(?i)\r\nconnection: [^\r]*", f"\r\nConnection: close{more}".encode(), head)
+        server = socket.create_connection((there.hostname, there.port), source_address=(supervisor or "", 0))
         server.sendall(head)
         threading.Thread(target=pump, args=(client, server), daemon=True).start()
         pump(server, client)
@@ -222,39 +233,65 @@ def behind_a_proxy(web):
             threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=listen, daemon=True).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}/"
+    return listener.getsockname()[1]
+
+
+def look_through_home_assistant(browser, told):
+    """Whoever is signed in there finds the page in its panel, without the key, and can act on it."""
+    page = browser.new_context(viewport=DESKTOP).new_page()
+    page.set_default_timeout(30_000)
+    page.goto(f"http://homeassistant.local:{behind_a_proxy(told['web'], INGRESS, told['supervisor'])}/")
+    panel = page.frame_locator("iframe")
+    home = panel.get_by_role("region", name="home", exact=True)
+    expect(home.locator(".badge")).to_have_text("✓ Well")
+    expect(panel.get_by_text("Live", exact=True)).to_be_visible()
+    expect(panel.get_by_role("button", name="Sign out")).to_be_hidden()
+    home.get_by_role("button", name="Tv warning").click()
+    expect(home.get_by_role("status")).to_have_text("“Tv warning” was run.")
+    home.get_by_role("button", name="Renew now").click()
+    expect(home.get_by_role("status")).to_have_text("Renewed.")
+    expect(panel.get_by_role("log").get_by_text("home: renewed, on request")).to_be_visible()
+    page.screenshot(path=f"{told['shots']}/home-assistant.png")
+    return {"acted": True}
+
+
+def go_through_everything(browser, told):
+    seen = {}
+    page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
+    page.set_default_timeout(30_000)
+    drive = Drive(page, told)
+    page.goto(told["web"])
+    drive.sign_in()
+    seen["keyboard"] = drive.go_by_keyboard()
+    drive.judge("accounts")
+    drive.log_in_by_code("Front door", told["akuvox"])
+    drive.act()
+    seen["dead"] = drive.bury_and_revive()
+    drive.paste()
+    drive.forget_and_undo()
+    seen["overflows"] = drive.is_wider_than_a_phone()
+    seen["secrets"] = len(drive.look_for_secrets())
+    drive.sign_out()
+    seen.update(violations=drive.violations, complaints=drive.complaints, foreign=drive.foreign)
+
+    proxied = browser.new_context(viewport=DESKTOP).new_page()
+    proxied.goto(f"http://127.0.0.1:{behind_a_proxy(told['web'])}{PREFIX}/")
+    drive = Drive(proxied, {**told, "web": proxied.url})
+    drive.sign_in()
+    drive.card("Home").get_by_role("button", name="Tv warning").click()
+    expect(drive.card("Home").get_by_role("status")).to_have_text("“Tv warning” was run.")
+    seen["foreign_behind_a_proxy"] = drive.foreign
+    return seen
 
 
 def main():
     told = json.load(sys.stdin)
-    seen = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which(told["chromium"]), args=["--no-sandbox", "--no-proxy-server"])
+        args = ["--no-sandbox", "--no-proxy-server", "--host-resolver-rules=MAP homeassistant.local 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=shutil.which(told["chromium"]), args=args)
         expect.set_options(timeout=30_000)
-        page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
-        page.set_default_timeout(30_000)
-        drive = Drive(page, told)
-        page.goto(told["web"])
-        drive.sign_in()
-        seen["keyboard"] = drive.go_by_keyboard()
-        drive.judge("accounts")
-        drive.log_in_by_code("Front door", told["akuvox"])
-        drive.act()
-        seen["dead"] = drive.bury_and_revive()
-        drive.paste()
-        drive.forget_and_undo()
-        seen["overflows"] = drive.is_wider_than_a_phone()
-        seen["secrets"] = len(drive.look_for_secrets())
-        drive.sign_out()
-        seen.update(violations=drive.violations, complaints=drive.complaints, foreign=drive.foreign)
-
-        proxied = browser.new_context(viewport=DESKTOP).new_page()
-        proxied.goto(behind_a_proxy(told["web"]))
-        drive = Drive(proxied, {**told, "web": proxied.url})
-        drive.sign_in()
-        drive.card("Home").get_by_role("button", name="Tv warning").click()
-        expect(drive.card("Home").get_by_role("status")).to_have_text("“Tv warning” was run.")
-        seen["foreign_behind_a_proxy"] = drive.foreign
+        look = look_through_home_assistant if "supervisor" in told else go_through_everything
+        seen = look(browser, told)
         browser.close()
     json.dump(seen, sys.stdout)
 

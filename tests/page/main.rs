@@ -4,6 +4,9 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+#[allow(dead_code, reason = "another test's, of which this uses a part")]
+#[path = "../web/bench.rs"]
+mod bench;
 #[path = "../support/tools.rs"]
 mod tools;
 
@@ -15,6 +18,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use bench::{House, Plan};
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/drive.py");
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -40,6 +45,17 @@ fn a_person_signs_in_renews_acts_mends_forgets_and_undoes_on_the_page() {
     assert_eq!(seen["keyboard"].as_array().unwrap()[..2], ["Skip to the accounts", "Sign out"]);
     let explained = "Request a login code, and give the code that arrives as Login code.";
     assert!(seen["dead"].as_str().unwrap().contains(explained), "{}", seen["dead"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_signed_in_at_home_assistant_finds_the_page_in_its_panel() {
+    let Some(driver) = tokio::task::spawn_blocking(Driver::find).await.unwrap() else { return };
+    let house = House::of(Plan { web: "ingress_from = \"127.0.0.2\"", ..Plan::default() }).await;
+    house.sign_in().await;
+    let told = json!({ "web": format!("http://{}/", house.address), "supervisor": "127.0.0.2" });
+    let seen = tokio::task::spawn_blocking(move || driver.drive(told)).await.unwrap();
+    assert_eq!(seen, json!({ "acted": true }));
+    assert_eq!(house.aqara.counters().scene_runs.values().sum::<u64>(), 1);
 }
 
 impl Demo {

@@ -7,6 +7,7 @@ mod aqara;
 mod bench;
 mod events;
 mod guard;
+mod ingress;
 mod openapi;
 mod own;
 mod page;

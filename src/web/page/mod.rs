@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     http::{HeaderValue, header},
     response::Response,
     routing::{MethodRouter, get},
 };
 
-use super::Web;
+use super::{Web, guard::Admission};
 
-/// Scripts, styles and answers of our own, and nothing from anywhere else; no other page may show it.
+/// Scripts, styles and answers of our own, and nothing from anywhere else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors ";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -32,7 +33,8 @@ const FILES: [(&str, &str, &str); 6] = [
 ];
 
 pub(super) fn routes() -> impl Iterator<Item = (&'static str, MethodRouter<Arc<Web>>)> {
-    FILES.into_iter().map(|(path, kind, text)| (path, get(async move || file(kind, text))))
+    let answer = |kind, text| get(async move |Extension(admission): Extension<Admission>| file(kind, text, admission));
+    FILES.into_iter().map(move |(path, kind, text)| (path, answer(kind, text)))
 }
 
 /// Whether it answers without the key.
@@ -40,10 +42,14 @@ pub(super) fn is_page(path: &str) -> bool {
     FILES.iter().any(|it| it.0 == path)
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response {
+fn file(kind: &'static str, text: &'static str, admission: Admission) -> Response {
     let mut response = Response::new(text.into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // Home Assistant shows it within a page of its own, which its browser has from the same origin; nobody else may.
+    let ancestors = if admission == Admission::Ingress { "'self'" } else { "'none'" };
+    if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}{ancestors}")) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response
 }

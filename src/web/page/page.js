@@ -17,7 +17,9 @@ let retry;
 async function open() {
   clearTimeout(retry);
   try {
+    const { by } = await ask("GET", "v1/session");
     const { accounts } = await ask("GET", "v1/accounts");
+    show(by);
     showAccounts(accounts);
     listen();
   } catch (error) {
@@ -29,7 +31,6 @@ async function open() {
 }
 
 function showAccounts(accounts) {
-  show(true);
   for (const account of accounts) {
     names.set(account.entry_id, account.name ?? account.entry_id);
     if (cards.has(account.entry_id)) {
@@ -48,14 +49,16 @@ function showSignIn() {
   find("accounts").replaceChildren();
   find("events").querySelector("ol").replaceChildren();
   find("link").textContent = "";
-  show(false);
+  show(null);
   find("sign-in").elements.key.focus();
 }
 
-function show(isSignedIn) {
-  find("sign-in").hidden = isSignedIn;
-  find("events").hidden = !isSignedIn;
-  find("sign-out").hidden = !isSignedIn;
+/** `by`: what let us in, null where nothing did. */
+function show(by) {
+  find("sign-in").hidden = by !== null;
+  find("events").hidden = by === null;
+  // Whom Home Assistant lets in is signed out there.
+  find("sign-out").hidden = by !== "session";
 }
 
 /** Hears what changes. A browser tries again by itself, unless it was refused. */
