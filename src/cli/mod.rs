@@ -21,6 +21,7 @@ mod one_shot;
 mod onlooker;
 mod passphrase;
 mod plain_http;
+mod privacy;
 mod refresh;
 mod restore;
 mod rotate_key;
@@ -118,6 +119,7 @@ struct ConfigArgs {
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
+    privacy::ensure();
     std::panic::set_hook(Box::new(tell_panic));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

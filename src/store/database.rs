@@ -239,10 +239,12 @@ fn prepare(path: &Path) -> io::Result<()> {
 
 /// sled makes its files with the process's mask; they are to be as private as ours.
 fn keep_private(path: &Path) -> io::Result<()> {
-    for_each_file(path, &|file, is_folder| {
+    let make_private = |path: &Path, is_folder: bool| {
         let mode = if is_folder { 0o700 } else { 0o600 };
-        fs::set_permissions(file, fs::Permissions::from_mode(mode))
-    })
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    };
+    make_private(path, true)?;
+    for_each_file(path, &make_private)
 }
 
 /// sled's own flush waits for the pages only, not for the disk's cache and the file's length.

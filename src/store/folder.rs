@@ -11,6 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use rustix::process::geteuid;
 
 use super::{disk::Disk, error::StoreError};
 
@@ -159,10 +160,8 @@ pub(super) fn is_in_place(file: &File, path: &Path) -> bool {
 
 /// Refuses what others can read or what belongs to somebody else.
 pub(crate) fn check_private(path: &Path, metadata: &Metadata) -> Result<(), StoreError> {
-    // Where /proc is missing, the owner goes unchecked; the permissions still are.
-    if let Some(us) = fs::metadata("/proc/self").ok().map(|it| it.uid())
-        && metadata.uid() != us
-    {
+    let us = geteuid().as_raw();
+    if metadata.uid() != us {
         return Err(StoreError::Foreign { path: path.into(), owner: metadata.uid(), us });
     }
     let mode = metadata.mode() & 0o777;

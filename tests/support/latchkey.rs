@@ -206,6 +206,10 @@ impl Latchkey {
         Self { pid: child.id(), child: Some(child), log }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Everything that it has said so far.
     pub fn log(&self) -> String {
         self.log.borrow().clone()

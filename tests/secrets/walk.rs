@@ -1,8 +1,4 @@
 //! One walk along every path, at the most talkative log level, with tokens that are looked for everywhere afterwards.
-#![cfg(feature = "demo")]
-#![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
-
-mod support;
 
 use std::{collections::BTreeMap, fs, process::Command};
 
@@ -11,13 +7,14 @@ use latchkey::{
     mqtt::Inbound,
 };
 use serde_json::{Value, json};
-use support::{
-    latchkey::{Bench, Client, Latchkey, files_below, latchkey, output, text},
-    mosquitto::{Mosquitto, MosquittoOptions},
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+};
+
+use crate::support::{
+    latchkey::{Bench, Client, Latchkey, files_below, latchkey, output, text},
+    mosquitto::{Mosquitto, MosquittoOptions},
 };
 
 /// Of letters and signs that an encoding would change, so that each spelling is one of its own.
