@@ -17,6 +17,7 @@ use crate::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
         bridge::{Bridge, Info, LEDGER, OFFLINE},
         commands::{CommandRules, Commands},
+        probe::Right,
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
@@ -226,7 +227,7 @@ pub(crate) fn link_settings(settings: &Settings, announcements: &[Announcement])
         }),
         keep_alive: mqtt.keep_alive,
         session_expiry: SESSION_EXPIRY,
-        will: Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY },
+        will: Some(Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY }),
         subscriptions: subscriptions(settings, &topics, announcements),
         outbox_limit: OUTBOX_LIMIT,
         backoff: Backoff::default(),
@@ -247,6 +248,21 @@ fn subscriptions(settings: &Settings, topics: &Topics, announcements: &[Announce
         subscriptions.extend(announcements.iter().map(|it| live(&it.topic)));
     }
     subscriptions
+}
+
+/// What the broker has to let us do.
+pub(crate) fn rights(settings: &Settings) -> Vec<Right> {
+    // No id of an account has a hyphen.
+    let nobody = format!("check-{:08x}", fastrand::u32(..));
+    let mut rights = Topics::new(&settings.mqtt.base_topic).rights(&settings.mqtt.reply_prefix, &nobody);
+    if settings.home_assistant.discovery {
+        let prefix = settings.home_assistant.discovery_prefix.as_str();
+        let (filter, sample) = (format!("{prefix}/device/+/config"), Some(format!("{prefix}/device/{nobody}/config")));
+        rights.push(Right { filter, sample, reads: true, writes: true });
+        let filter = settings.home_assistant.birth_topic.as_str().to_owned();
+        rights.push(Right { filter, sample: None, reads: true, writes: false });
+    }
+    rights
 }
 
 fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announcement>) -> Option<Announcer> {

@@ -26,14 +26,15 @@ fn listener(port: u16) -> LinkSettings {
     LinkSettings {
         client_id: "listener".to_owned(),
         subscriptions: vec![Subscription::new("base/#", Qos::AtLeastOnce)],
-        will: Will { topic: "listener".to_owned(), payload: Vec::new(), delay: Duration::ZERO },
+        will: None,
         ..settings(port)
     }
 }
 
 fn without_delay(port: u16) -> LinkSettings {
     let settings = settings(port);
-    LinkSettings { will: Will { delay: Duration::ZERO, ..settings.will }, ..settings }
+    let will = settings.will.map(|it| Will { delay: Duration::ZERO, ..it });
+    LinkSettings { will, ..settings }
 }
 
 #[tokio::test]

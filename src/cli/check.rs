@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     clock::Clock,
     config::Settings,
-    mqtt::probe::{self, Probe},
+    mqtt::probe::{self, Denied, Probe},
     service,
     store::{SledStore, StoreError},
     vendor::{self, Http},
@@ -85,30 +85,48 @@ fn check_store(settings: &Settings, clock: &Clock) -> Finding {
 
 async fn check_broker(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     let where_to = format!("{}:{}", settings.mqtt.host, settings.mqtt.port);
-    match probe::probe(&service::link_settings(settings, &[]), clock).await {
-        Ok(Probe { round_trip }) if HELD_BACK <= round_trip => vec![
-            Finding::ok("broker", format!("{where_to} answers")),
-            Finding::advice(
-                "broker speed",
-                format!(
-                    "a command takes {} ms on its way, because the broker holds small packets back",
-                    round_trip.as_millis()
-                ),
-                "Put `set_tcp_nodelay true` into mosquitto.conf (it works without, only slower).",
-            ),
-        ],
-        Ok(Probe { round_trip }) => {
-            vec![Finding::ok(
+    let link = service::link_settings(settings, &[]);
+    let Probe { denied, round_trip } = match probe::probe(&link, &service::rights(settings), clock).await {
+        Ok(probe) => probe,
+        Err(why) => {
+            return vec![Finding::wrong(
                 "broker",
-                format!("{where_to} answers, a message takes {:.1} ms", round_trip.as_secs_f64() * 1e3),
-            )]
+                format!("{where_to}: {why}"),
+                "See that Mosquitto runs there, and check mqtt.host, port, username and password.",
+            )];
         }
-        Err(why) => vec![Finding::wrong(
-            "broker",
-            format!("{where_to}: {why}"),
-            "See that Mosquitto runs there, and check mqtt.host, port, username and password.",
-        )],
+    };
+    let time = match round_trip {
+        Some(time) if time < HELD_BACK => format!(", a message takes {:.1} ms", time.as_secs_f64() * 1e3),
+        _ => String::new(),
+    };
+    let mut findings = vec![Finding::ok("broker", format!("{where_to} answers{time}"))];
+    if let Some(time) = round_trip.filter(|it| HELD_BACK <= *it) {
+        findings.push(Finding::advice(
+            "broker speed",
+            format!("a command takes {} ms on its way, because the broker holds small packets back", time.as_millis()),
+            "Put `set_tcp_nodelay true` into mosquitto.conf (it works without, only slower).",
+        ));
     }
+    if !denied.is_empty() {
+        findings.push(Finding::wrong(
+            "broker access",
+            describe(&denied),
+            "Give its user the lines that config/mosquitto.acl has for `latchkey`.",
+        ));
+    }
+    findings
+}
+
+fn describe(denied: &[Denied]) -> String {
+    let of = |what: &str, filter: fn(&Denied) -> Option<&str>| {
+        let filters: Vec<&str> = denied.iter().filter_map(filter).collect();
+        (!filters.is_empty()).then(|| format!("may not {what} {}", filters.join(", ")))
+    };
+    let reading = of("read", |it| if let Denied::Reading(filter) = it { Some(filter) } else { None });
+    let writing = of("write", |it| if let Denied::Writing(filter) = it { Some(filter) } else { None });
+    let denials: Vec<String> = [reading, writing].into_iter().flatten().collect();
+    format!("Latchkey {}", denials.join(", and "))
 }
 
 fn check_discovery(settings: &Settings) -> Finding {

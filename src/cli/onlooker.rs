@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     clock::Clock,
-    mqtt::{Backoff, Events, Inbound, Link, LinkEvent, LinkSettings, Qos, Subscription, Will},
+    mqtt::{Backoff, Events, Inbound, Link, LinkEvent, LinkSettings, Qos, Subscription},
 };
 
 /// Why nothing more is seen.
@@ -42,7 +42,7 @@ impl Onlooker {
             tls: None,
             keep_alive: Duration::from_secs(30),
             session_expiry: Duration::ZERO,
-            will: Will { topic: "latchkey-demo/gone".to_owned(), payload: Vec::new(), delay: Duration::ZERO },
+            will: None,
             subscriptions: vec![Subscription::new("latchkey/#", Qos::AtLeastOnce)],
             outbox_limit: 100,
             backoff: Backoff::default(),

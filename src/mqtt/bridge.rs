@@ -132,7 +132,7 @@ impl Bridge {
                     announcer.disconnected();
                 }
             }
-            LinkEvent::SubscriptionRefused { .. } => {}
+            LinkEvent::SubscriptionRefused { .. } | LinkEvent::PublishRefused { .. } => {}
             LinkEvent::Message(message) => self.take(message, presence, tasks),
         }
     }

@@ -262,6 +262,7 @@ impl<'a> Connection<'a> {
         } else {
             warn!(topic, ?reason, "the MQTT broker refused a message; its access list (ACL) has to let us write there");
         }
+        self.shared.tell(LinkEvent::PublishRefused { topic, reason: format!("{reason:?}") });
     }
 
     fn send_waiting(&mut self) {

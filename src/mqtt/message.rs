@@ -65,6 +65,11 @@ pub enum LinkEvent {
         filter: String,
         reason: String,
     },
+    /// The broker refused a message: its access list does not let us write there.
+    PublishRefused {
+        topic: String,
+        reason: String,
+    },
     /// The connection ended, or could not be made; the next try is after `retry_in`.
     Disconnected {
         reason: LinkFailure,

@@ -44,7 +44,7 @@ pub struct LinkSettings {
     pub keep_alive: Duration,
     /// How long the broker keeps commands for us while we are away.
     pub session_expiry: Duration,
-    pub will: Will,
+    pub will: Option<Will>,
     pub subscriptions: Vec<Subscription>,
     /// How many messages wait for the broker at most; beyond that the oldest that is not retained goes.
     pub outbox_limit: usize,
@@ -93,6 +93,21 @@ impl Default for Backoff {
     }
 }
 
+impl Will {
+    fn to_last_will(&self) -> LastWill {
+        let properties = LastWillProperties {
+            delay_interval: Some(whole_seconds(self.delay)),
+            payload_format_indicator: None,
+            message_expiry_interval: None,
+            content_type: None,
+            response_topic: None,
+            correlation_data: None,
+            user_properties: Vec::new(),
+        };
+        LastWill::new(&self.topic, self.payload.clone(), QoS::AtLeastOnce, true, Some(properties))
+    }
+}
+
 impl Subscription {
     /// A subscription that also gets what others retained.
     pub fn new(filter: impl Into<String>, qos: Qos) -> Self {
@@ -110,17 +125,6 @@ impl LinkSettings {
         let mut options = MqttOptions::new(&self.client_id, plain_host(&self.host), self.port);
         let mut network_options = NetworkOptions::new();
         network_options.set_tcp_nodelay(true);
-        let will_properties = LastWillProperties {
-            delay_interval: Some(whole_seconds(self.will.delay)),
-            payload_format_indicator: None,
-            message_expiry_interval: None,
-            content_type: None,
-            response_topic: None,
-            correlation_data: None,
-            user_properties: Vec::new(),
-        };
-        let will =
-            LastWill::new(&self.will.topic, self.will.payload.clone(), QoS::AtLeastOnce, true, Some(will_properties));
         options
             .set_keep_alive(self.keep_alive())
             .set_clean_start(clean_start)
@@ -130,8 +134,10 @@ impl LinkSettings {
             .set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT)
             .set_manual_acks(true)
             .set_connection_timeout(CONNECTION_TIMEOUT_SECONDS)
-            .set_network_options(network_options)
-            .set_last_will(will);
+            .set_network_options(network_options);
+        if let Some(will) = &self.will {
+            options.set_last_will(will.to_last_will());
+        }
         if let Some((user, password)) = &self.credentials {
             options.set_credentials(user, password.expose());
         }

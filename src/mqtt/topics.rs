@@ -1,6 +1,11 @@
 //! The topics of Latchkey: where commands come in, and where everything goes out.
 
-use crate::{account::AccountId, config::Topic};
+use crate::{
+    account::AccountId,
+    config::{Topic, TopicPrefix},
+};
+
+use super::probe::Right;
 
 /// A command's name as it stands in topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +139,20 @@ impl Topics {
     /// The filter of the accounts' state documents and of the bridge's own state.
     pub fn state_filter(&self) -> String {
         format!("{}/+/state", self.base)
+    }
+
+    /// What the broker has to let us do with these topics, and with those below `reply_prefix`. `nobody` is a level that is
+    /// no account, scene or door: an empty message there is no command and no state.
+    pub fn rights(&self, reply_prefix: &TopicPrefix, nobody: &str) -> Vec<Right> {
+        let own = self.command_filters().into_iter().map(|it| it.0).chain([self.state_filter()]);
+        // Commands are written as well: one that was found retained is cleared.
+        let own = own.map(|filter| {
+            let sample = Some(filter.replace('+', nobody));
+            Right { filter, sample, reads: true, writes: true }
+        });
+        let prefix = reply_prefix.as_str();
+        let (filter, sample) = (format!("{prefix}#"), Some(format!("{prefix}{nobody}")));
+        own.chain([Right { filter, sample, reads: false, writes: true }]).collect()
     }
 
     pub fn parse(&self, topic: &str) -> Option<Address> {

@@ -16,7 +16,7 @@ use latchkey::{
     account::Secret,
     clock::Clock,
     demo::clouds::{AkuvoxCloud, AqaraCloud},
-    mqtt::{Inbound, Link, LinkEvent, LinkSettings, Outgoing, Qos, Subscription, Will},
+    mqtt::{Inbound, Link, LinkEvent, LinkSettings, Outgoing, Qos, Subscription},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -289,7 +289,7 @@ impl Client {
             client_id: format!("test-{:016x}", fastrand::u64(..)),
             session_expiry: Duration::ZERO,
             subscriptions: vec![Subscription { no_local: false, ..Subscription::new("#", Qos::AtLeastOnce) }],
-            will: Will { topic: "test/gone".to_owned(), payload: Vec::new(), delay: Duration::ZERO },
+            will: None,
             ..link::settings(port)
         };
         let (link, mut events, _) = Link::start(settings, Clock::system()).unwrap();

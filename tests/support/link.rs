@@ -21,11 +21,11 @@ pub fn settings(port: u16) -> LinkSettings {
         tls: None,
         keep_alive: Duration::from_secs(30),
         session_expiry: Duration::from_secs(300),
-        will: Will {
+        will: Some(Will {
             topic: "base/bridge/state".to_owned(),
             payload: b"offline".to_vec(),
             delay: Duration::from_secs(10),
-        },
+        }),
         subscriptions: vec![Subscription::new("base/commands/+", Qos::AtLeastOnce)],
         outbox_limit: 1000,
         backoff: Backoff {
