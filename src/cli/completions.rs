@@ -5,11 +5,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
-use super::Cli;
+use super::commands;
 
 /// Print the completions for a shell
 #[derive(Args, Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) struct CompletionsArgs {
 
 pub(super) fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "latchkey", &mut script);
+    clap_complete::generate(args.shell, &mut commands(), "latchkey", &mut script);
     if args.json {
         let data = json!({ "shell": args.shell.to_string(), "script": String::from_utf8_lossy(&script) });
         script = format!("{}\n", json!({ "status": "ok", "data": data })).into_bytes();

@@ -43,7 +43,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
@@ -115,6 +115,11 @@ struct ConfigArgs {
     /// The configuration file; config/latchkey.toml where that exists. `LATCHKEY__…` variables are laid over it
     #[arg(long, value_name = "FILE", env = "LATCHKEY_CONFIG")]
     config: Option<PathBuf>,
+}
+
+/// The commands and their arguments, as `--help` tells of them.
+pub fn commands() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command that the process was called with.

@@ -34,6 +34,17 @@ pub enum Target {
 /// The longest login code, in bytes.
 const LONGEST_CODE: usize = 32;
 
+/// The fields of a command's JSON, beside those that every command may have: `entry_id` and `transaction`.
+pub fn fields_of(verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::UpdateTokens => &["token", "refresh_token", "auth_token", "issued_at", "prove"],
+        Verb::TriggerScene => &["scene"],
+        Verb::OpenDoor => &["door"],
+        Verb::Login => &["code", "password", "keep"],
+        Verb::RefreshTokens | Verb::ListScenes | Verb::RequestLoginCode | Verb::Status => &[],
+    }
+}
+
 impl Request {
     /// Reads a payload. Errors name the payload by what is wrong with it, and never quote it.
     pub fn parse(verb: Verb, target: Target, payload: &[u8]) -> Self {
@@ -49,8 +60,8 @@ impl Request {
             Err(code) => return failed(code),
         };
         let transaction = fields.remove("transaction");
-        let command = command(verb, target, Fields { verb, values: fields });
-        Self { verb, transaction, command }
+        let fields = Fields::new(verb, &target, fields);
+        Self { verb, transaction, command: command(verb, target, fields) }
     }
 }
 
@@ -114,9 +125,19 @@ fn command(verb: Verb, target: Target, mut fields: Fields) -> Result<Command, Co
 struct Fields {
     verb: Verb,
     values: Map<String, Value>,
+    /// What the command does not know.
+    others: Map<String, Value>,
 }
 
 impl Fields {
+    /// A topic of its own says which scene or door is meant, so none may be named beside it.
+    fn new(verb: Verb, target: &Target, fields: Map<String, Value>) -> Self {
+        let own = if matches!(target, Target::Thing(..)) { &[] } else { fields_of(verb) };
+        let is_known = |key: &str| key == "entry_id" || own.contains(&key);
+        let (values, others) = fields.into_iter().partition(|it| is_known(&it.0));
+        Self { verb, values, others }
+    }
+
     fn entry_id(&mut self, target: &Target) -> Result<AccountId, CommandError> {
         let given = self.text("entry_id")?;
         match target {
@@ -224,7 +245,7 @@ impl Fields {
     }
 
     fn finish(self) -> Result<(), CommandError> {
-        match self.values.keys().next() {
+        match self.others.keys().next() {
             // A name of a field is shown only if it looks like one: it may be a token in the wrong place.
             Some(key) if key.len() <= 24 && key.bytes().all(|it| it.is_ascii_lowercase() || it == b'_') => {
                 Err(self.error(Code::UnknownField).because(key))

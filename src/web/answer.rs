@@ -30,7 +30,7 @@ pub(super) fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 /// The one table of which error has which status.
-pub(super) fn status_of(code: Code) -> StatusCode {
+pub fn status_of(code: Code) -> StatusCode {
     match code {
         // The request cannot be read.
         Code::NotUtf8

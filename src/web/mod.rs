@@ -40,8 +40,10 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, broadcast::Receiver};
 use tokio_util::sync::CancellationToken;
 
+pub use answer::status_of;
 pub use hosts::AllowedHosts;
 pub use key::WebKey;
+pub use refusal::RefusalCode;
 pub use server::{PortTaken, Server};
 
 use crate::{

@@ -66,7 +66,12 @@ struct Api;
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "latchkey", responses((status = 200, body = Object)))]
 pub(super) async fn document() -> Response {
-    json_response(StatusCode::OK, Api::openapi().to_json().unwrap_or_default().into_bytes())
+    json_response(StatusCode::OK, text().into_bytes())
+}
+
+/// The document as JSON.
+pub fn text() -> String {
+    Api::openapi().to_json().unwrap_or_default()
 }
 
 /// What all routes have in common: the key, and the refusals.

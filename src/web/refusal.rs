@@ -42,7 +42,7 @@ impl Refusal {
 
     /// The answer, in the form of the routes at `path`.
     pub(super) fn respond(&self, path: &str) -> Response {
-        let (status, message, hint) = self.words();
+        let (status, message, hint) = self.code.words();
         let body = if path.starts_with(KNOWN_FORM) {
             let code = json!(self.code).as_str().unwrap_or_default().to_ascii_uppercase();
             match self.code {
@@ -62,42 +62,53 @@ impl Refusal {
         }
         response
     }
+}
 
-    fn words(&self) -> (StatusCode, &'static str, &'static str) {
-        match self.code {
-            RefusalCode::Unauthorized => (
+impl RefusalCode {
+    pub const ALL: [RefusalCode; 9] = [
+        Self::Unauthorized,
+        Self::TooManyWrongKeys,
+        Self::WrongHost,
+        Self::WrongOrigin,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotShared,
+        Self::TimedOut,
+        Self::TooManyStreams,
+    ];
+
+    /// The HTTP status, the sentence and the mend.
+    pub fn words(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
                 "the key is missing or wrong",
                 "Send it as X-Latchkey-Key. It is web.key in the folder of the store, unless `web.key` is configured.",
             ),
-            RefusalCode::TooManyWrongKeys => (
+            Self::TooManyWrongKeys => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many wrong keys came from this address",
                 "Wait a minute, then send the right one.",
             ),
-            RefusalCode::WrongHost => (
+            Self::WrongHost => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "Latchkey is not known by this host name",
                 "Add the name to `web.allowed_hosts`, or set `web.public_url`.",
             ),
-            RefusalCode::WrongOrigin => (
+            Self::WrongOrigin => (
                 StatusCode::FORBIDDEN,
                 "a session serves only Latchkey's own page",
                 "Send the key instead. If this is the page behind a reverse proxy, set `web.public_url` to its address.",
             ),
-            RefusalCode::NotFound => (StatusCode::NOT_FOUND, "there is nothing here", "See /openapi.json."),
-            RefusalCode::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "not by this method", "See /openapi.json.")
-            }
-            RefusalCode::NotShared => (
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is nothing here", "See /openapi.json."),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not by this method", "See /openapi.json."),
+            Self::NotShared => (
                 StatusCode::FORBIDDEN,
                 "the access token of this account is not handed out",
                 "Set `share_access_token = true` for the account, if you want that.",
             ),
-            RefusalCode::TimedOut => {
-                (StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time", "Send it again.")
-            }
-            RefusalCode::TooManyStreams => (
+            Self::TimedOut => (StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time", "Send it again."),
+            Self::TooManyStreams => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many programs listen to events",
                 "Close one of them, then try again.",
