@@ -15,6 +15,7 @@
 //! - [`config`]: what a user may set, read and validated before anything starts.
 //! - [`clock`]: the one place that asks for the time.
 //! - `demo` (feature `demo`): the simulated clouds and an embedded broker.
+//! - `fuzz` (feature `fuzzing`): every reader of foreign bytes, for property tests.
 //!
 //! ARCHITECTURE.md draws the map and names the invariants with the check that holds each one.
 
@@ -25,6 +26,8 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod homeassistant;
 pub mod keeper;
 pub mod mqtt;

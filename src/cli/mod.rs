@@ -48,6 +48,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use import::read_as_text as read_import;
+
 use crate::config::{self, LogFormat, LogSettings, Settings};
 
 /// Bad usage or configuration, as in sysexits.

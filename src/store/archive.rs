@@ -25,7 +25,7 @@ const HEADER_LEN: usize = 72;
 /// About a second on a Raspberry Pi.
 const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 /// What somebody else's file may make us spend.
-const HIGHEST_COST: Cost = Cost { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
+const HIGHEST_COST: Cost = Cost { memory_kib: 256 * 1024, passes: 16, lanes: 4 };
 
 /// Why a file cannot be unsealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,27 +60,43 @@ pub(super) fn seal(plain: &[u8], passphrase: &Secret) -> Result<Vec<u8>, StoreEr
 }
 
 pub(super) fn unseal(sealed: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
-    let (header, body) = sealed.split_at_checked(HEADER_LEN).ok_or(ArchiveError::Foreign)?;
-    if header[..MARKER.len()] != MARKER {
-        return Err(ArchiveError::Foreign);
-    }
-    if header[16] != VERSION {
-        return Err(ArchiveError::Newer { version: header[16] });
-    }
-    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let cost = Cost { memory_kib: number(20), passes: number(24), lanes: number(28) };
-    let is_too_much = HIGHEST_COST.memory_kib < cost.memory_kib
-        || HIGHEST_COST.passes < cost.passes
-        || HIGHEST_COST.lanes < cost.lanes;
-    if is_too_much {
-        return Err(ArchiveError::Sealed);
-    }
-    let cipher = cipher(passphrase, &header[SALT_AT..NONCE_AT], &cost).ok_or(ArchiveError::Sealed)?;
-    let nonce = XNonce::try_from(&header[NONCE_AT..]).map_err(|_| ArchiveError::Foreign)?;
-    cipher.decrypt(&nonce, Payload { msg: body, aad: header }).map(Zeroizing::new).map_err(|_| ArchiveError::Sealed)
+    let header = Header::read(sealed)?;
+    let cipher = cipher(passphrase, header.salt, &header.cost).ok_or(ArchiveError::Sealed)?;
+    let (aad, msg) = sealed.split_at(HEADER_LEN);
+    let plain = cipher.decrypt(&header.nonce, Payload { msg, aad });
+    plain.map(Zeroizing::new).map_err(|_| ArchiveError::Sealed)
 }
 
-/// Nothing where the cost is none that Argon2 knows.
+/// What stands before the seal.
+pub(super) struct Header<'a> {
+    cost: Cost,
+    salt: &'a [u8],
+    nonce: XNonce,
+}
+
+impl<'a> Header<'a> {
+    /// Fails where the file is no archive of ours, or asks for more than [`HIGHEST_COST`].
+    pub(super) fn read(sealed: &'a [u8]) -> Result<Self, ArchiveError> {
+        let header = sealed.get(..HEADER_LEN).ok_or(ArchiveError::Foreign)?;
+        if header[..MARKER.len()] != MARKER {
+            return Err(ArchiveError::Foreign);
+        }
+        if header[16] != VERSION {
+            return Err(ArchiveError::Newer { version: header[16] });
+        }
+        let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let cost = Cost { memory_kib: number(20), passes: number(24), lanes: number(28) };
+        let is_too_much = HIGHEST_COST.memory_kib < cost.memory_kib
+            || HIGHEST_COST.passes < cost.passes
+            || HIGHEST_COST.lanes < cost.lanes;
+        if is_too_much {
+            return Err(ArchiveError::Sealed);
+        }
+        let nonce = XNonce::try_from(&header[NONCE_AT..]).map_err(|_| ArchiveError::Foreign)?;
+        Ok(Self { cost, salt: &header[SALT_AT..NONCE_AT], nonce })
+    }
+}
+
 fn cipher(passphrase: &Secret, salt: &[u8], cost: &Cost) -> Option<XChaCha20Poly1305> {
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).ok()?;
     let mut key = Zeroizing::new([0; 32]);

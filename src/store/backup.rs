@@ -69,7 +69,7 @@ pub struct Restored {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     v: u32,
     /// Milliseconds since 1970 in UTC.
     made_at: i64,
@@ -130,11 +130,10 @@ pub fn restore(
     };
     let not_understood = |trouble| BackupError::Archive { path: from.into(), trouble };
     let plain = archive::unseal(&sealed, passphrase).map_err(not_understood)?;
-    let document: Document = serde_json::from_slice(&plain).map_err(|_| not_understood(ArchiveError::Sealed))?;
-    if document.v != VERSION {
-        return Err(not_understood(ArchiveError::Newer { version: u8::try_from(document.v).unwrap_or(u8::MAX) }));
-    }
-    let accounts = document.accounts.iter().map(unproven).collect::<Result<Vec<_>, _>>()?;
+    let (document, accounts) = understand(&plain).map_err(|trouble| match trouble {
+        Misunderstood::Archive(trouble) => not_understood(trouble),
+        Misunderstood::Record { account, trouble } => BackupError::Record { account, trouble },
+    })?;
 
     let folder = Arc::new(Folder::take(&settings.path, disk::real())?);
     let exists = rotate::is_there(folder.root());
@@ -212,10 +211,29 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     })
 }
 
+/// Why what was under the seal is no backup of this version.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Misunderstood {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("the record of {account} cannot be carried over: {trouble}")]
+    Record { account: AccountId, trouble: CodecError },
+}
+
+/// What is under the seal, with the records as they come back.
+pub(super) fn understand(plain: &[u8]) -> Result<(Document, Vec<(AccountId, Record)>), Misunderstood> {
+    let document: Document = serde_json::from_slice(plain).map_err(|_| ArchiveError::Sealed)?;
+    if document.v != VERSION {
+        return Err(ArchiveError::Newer { version: u8::try_from(document.v).unwrap_or(u8::MAX) }.into());
+    }
+    let accounts = document.accounts.iter().map(unproven).collect::<Result<_, _>>()?;
+    Ok((document, accounts))
+}
+
 /// The record as it comes back: whatever was spent since the backup was made, it does not know of.
-fn unproven(held: &Held) -> Result<(AccountId, Record), BackupError> {
+fn unproven(held: &Held) -> Result<(AccountId, Record), Misunderstood> {
     let record = codec::decode(held.record.secret().expose().as_bytes(), held.revision);
-    let mut record = record.map_err(|trouble| BackupError::Record { account: held.id.clone(), trouble })?;
+    let mut record = record.map_err(|trouble| Misunderstood::Record { account: held.id.clone(), trouble })?;
     record.unproven = true;
     record.forgotten.iter_mut().for_each(|it| it.record.unproven = true);
     Ok((held.id.clone(), record))

@@ -33,6 +33,8 @@ mod disk;
 mod error;
 mod folder;
 mod frame;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod in_use;
 mod journal;
 mod key;
@@ -60,6 +62,8 @@ pub use backup::{BackupError, Restored, back_up, restore};
 pub use counters::Stats;
 pub use error::StoreError;
 pub(crate) use folder::{check_private, install_private};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzz::{read_backup, read_journal, read_record};
 pub use in_use::is_in_use;
 pub use rotate::{Rotated, rotate_key};
 pub use sled_store::SledStore;

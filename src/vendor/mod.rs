@@ -17,6 +17,10 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 pub use akuvox::Akuvox;
+#[cfg(feature = "fuzzing")]
+pub(crate) use akuvox::read_all as read_as_akuvox;
+#[cfg(feature = "fuzzing")]
+pub(crate) use aqara::read_all as read_as_aqara;
 pub use aqara::{Aqara, sign};
 pub use error::VendorError;
 pub use http::{Answer, Http};

@@ -16,7 +16,8 @@ use super::{FoundTokens, Trouble, token};
 pub(super) fn read(file: &Path) -> Result<FoundTokens, Trouble> {
     let failed = |error: rusqlite::Error| {
         let hint = "Stop the other system, and see that this user may read the file and the folder that it is in.";
-        Trouble::new("io", format!("the table aqara_tokens of {} cannot be read: {error}", file.display()), hint)
+        let why = in_its_own_words(&error);
+        Trouble::new("io", format!("the table aqara_tokens of {} cannot be read: {why}", file.display()), hint)
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(file, flags).map_err(failed)?;
@@ -43,6 +44,13 @@ pub(super) fn read(file: &Path) -> Result<FoundTokens, Trouble> {
                   (`latchkey import config.json` fills in what that system had.)\n"
                 .to_owned(),
     })
+}
+
+/// What SQLite complains of, up to where it quotes the file: whatever that is, it is nothing to be shown.
+fn in_its_own_words(error: &rusqlite::Error) -> String {
+    let text = error.to_string();
+    let own = text.split(['(', '"', '\'']).next().unwrap_or_default();
+    own.chars().filter(|it| !it.is_control()).collect::<String>().trim_end().to_owned()
 }
 
 /// Go's drivers write times as texts such as `2025-12-11 18:30:00.5+00:00`, or as seconds since 1970.

@@ -158,6 +158,18 @@ fn read(file: &Path) -> Result<Found, Trouble> {
     akuvox_storage::of(&document).map(Found::Tokens).ok_or_else(unknown)
 }
 
+/// What is said of a file.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_as_text(file: &Path) -> Vec<String> {
+    match read(file) {
+        Ok(Found::Configuration(config)) => {
+            config.missing_in(None, None).into_iter().chain([config.describe()]).collect()
+        }
+        Ok(found) => vec![describe(file, &found)],
+        Err(trouble) => vec![format!("{trouble}. {}", trouble.hint)],
+    }
+}
+
 /// What was found, in one or more sentences; a token is told of, and never shown.
 fn describe(file: &Path, found: &Found) -> String {
     let file = file.display();

@@ -296,3 +296,21 @@ fn without_effect(error: VendorError) -> VendorError {
         _ => error,
     }
 }
+
+/// Reads an answer as that to every call; gives what is wrong with it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_all(answer: &Answer) -> Vec<VendorError> {
+    let gates = ["https://gate.ecloud.akuvox.com:8600", "http://127.0.0.1:8600"];
+    let gates = gates.iter().filter_map(|it| it.parse::<BaseUrl>().ok());
+    let named = gates.filter_map(|it| rest::named(answer, &it).err());
+    let read = [
+        answer::refresh(answer).err(),
+        answer::login(answer, SignInKind::Code).err(),
+        answer::login(answer, SignInKind::Password).err(),
+        answer::check_in(answer).err(),
+        answer::accepted(answer).err(),
+        answer::done(answer, Class::Target, Code::TargetRefused).err(),
+        doors::read(answer).err(),
+    ];
+    read.into_iter().flatten().chain(named).collect()
+}

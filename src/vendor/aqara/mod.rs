@@ -163,3 +163,18 @@ impl Vendor for Aqara {
 fn nobody() -> VendorError {
     VendorError::new(Class::Target, Code::LoginNotSet)
 }
+
+/// Reads an answer as that to every call; gives what is wrong with it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_all(answer: &Answer) -> Vec<VendorError> {
+    let _ = answer::without_access_token(answer);
+    let read = [
+        Aqara::read_tokens(answer, Intent::Refresh).err(),
+        Aqara::read_tokens(answer, Intent::Login).err(),
+        answer::result(answer, Intent::RequestCode).err(),
+        answer::result(answer, Intent::RunScene).err(),
+        listing::read(answer, Intent::ListPositions).err(),
+        listing::read(answer, Intent::ListScenes).err(),
+    ];
+    read.into_iter().flatten().collect()
+}
