@@ -42,6 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 pub use command::{Command, CommandError, Reply, ReplyData};
+pub use limits::{HostQueue, Purpose};
 pub use notice::{Event, Notice, Trigger};
 pub use reply::reply_json;
 pub use share::LiveAccess;
@@ -59,7 +60,7 @@ use agenda::Agenda;
 use flight::Errand;
 use inventory::Inventories;
 use keeping::Keeping;
-use limits::{Limits, Purpose};
+use limits::Limits;
 use quotas::Quotas;
 
 /// Edges that fall this far behind look at everything again.

@@ -2,9 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::account::{AccountId, Settlement};
+use crate::{
+    account::{AccountId, Settlement},
+    vendor::Latency,
+};
 
-use super::{Keeper, limits::Purpose};
+use super::{
+    Keeper,
+    limits::{HostQueue, Purpose},
+};
 
 /// Figures of one account since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +43,16 @@ impl Keeper {
     /// What was counted of an account since the start.
     pub fn tally(&self, account: &AccountId) -> Option<Tally> {
         self.0.accounts.get(account).map(|it| it.tallies.tally())
+    }
+
+    /// How long the calls of an account took since the start, by what was asked.
+    pub fn latencies(&self, account: &AccountId) -> Vec<Latency> {
+        self.0.accounts.get(account).map(|it| it.vendor.latencies()).unwrap_or_default()
+    }
+
+    /// Who is at the vendors' hosts, and who waits for a turn there.
+    pub fn queues(&self) -> Vec<HostQueue> {
+        self.0.limits.queues()
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Stats {
     pub journal_bytes: u64,
     /// Accounts that have a record.
     pub records: u64,
+    /// Requests that wait for the one thread that writes, or that it works at.
+    pub waiting: u64,
     /// Records and notes made durable.
     pub commits: u64,
     /// Times that the journal was synced to the disk.
@@ -27,6 +29,7 @@ pub struct Stats {
 pub(super) struct Counters {
     pub(super) journal_bytes: AtomicU64,
     pub(super) records: AtomicU64,
+    pub(super) waiting: AtomicU64,
     pub(super) commits: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) failures: AtomicU64,
@@ -35,11 +38,20 @@ pub(super) struct Counters {
     pub(super) damaged_records: AtomicU64,
 }
 
+/// Somebody who waits for the writer, or has gone away.
+pub(super) struct Waiting<'a>(&'a AtomicU64);
+
 impl Counters {
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Relaxed);
+        Waiting(&self.waiting)
+    }
+
     pub(super) fn stats(&self) -> Stats {
         Stats {
             journal_bytes: self.journal_bytes.load(Relaxed),
             records: self.records.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
             commits: self.commits.load(Relaxed),
             syncs: self.syncs.load(Relaxed),
             failures: self.failures.load(Relaxed),
@@ -47,5 +59,11 @@ impl Counters {
             rollbacks: self.rollbacks.load(Relaxed),
             damaged_records: self.damaged_records.load(Relaxed),
         }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }

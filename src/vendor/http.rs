@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
 };
 
-use super::{VendorError, skew::Skews};
+use super::{Latency, VendorError, latency::Latencies, skew::Skews};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -28,6 +28,7 @@ pub struct Http {
     pub(super) client: Client,
     clock: Clock,
     skews: Skews,
+    latencies: Latencies,
 }
 
 /// An answer that is not an HTML page and has an HTTP status of success, or one that says that we are at fault: some
@@ -46,6 +47,8 @@ pub struct Answer {
 
 /// A request to be sent once.
 pub struct Request<'a> {
+    /// What is asked, as the vendor names it, by which the time that it takes is counted.
+    pub call: &'static str,
     pub method: Method,
     pub url: &'a str,
     pub headers: HeaderMap,
@@ -68,12 +71,13 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| error.without_url().to_string())?;
-        Ok(Self { client, clock, skews: Skews::default() })
+        Ok(Self { client, clock, skews: Skews::default(), latencies: Latencies::default() })
     }
 
-    /// The same client for another account: it remembers by itself what its vendor's clock reads.
+    /// The same client for another account: it remembers by itself what its vendor's clock reads, and how long that takes
+    /// to answer.
     pub(super) fn apart(&self) -> Self {
-        Self { skews: self.skews.apart(), ..self.clone() }
+        Self { skews: self.skews.apart(), latencies: Latencies::default(), ..self.clone() }
     }
 
     /// Sends a request and takes what is answered.
@@ -81,6 +85,13 @@ impl Http {
     /// Errors: `Transient` where it certainly did not arrive or the status says that nothing was done, `Throttled` on
     /// 429, `Ambiguous` for everything else that is not a vendor's own answer.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, VendorError> {
+        let (call, begun) = (request.call, self.clock.monotonic());
+        let answer = self.exchange(request).await;
+        self.latencies.note(call, self.clock.monotonic().saturating_sub(begun));
+        answer
+    }
+
+    async fn exchange(&self, request: Request<'_>) -> Result<Answer, VendorError> {
         let mut builder = self.client.request(request.method, request.url).headers(request.headers);
         if let Some(body) = request.body {
             builder = builder.body(body);
@@ -139,6 +150,11 @@ impl Http {
     /// How far the clock of whoever answered last was ahead of ours.
     pub(super) fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         self.skews.last()
+    }
+
+    /// How long this account's calls took.
+    pub(super) fn latencies(&self) -> Vec<Latency> {
+        self.latencies.read()
     }
 
     fn note_skew(&self, response: &Response, vendor_time: Option<Timestamp>) {

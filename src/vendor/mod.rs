@@ -8,6 +8,7 @@ mod aqara;
 mod error;
 mod http;
 mod json;
+mod latency;
 mod post;
 mod skew;
 
@@ -24,6 +25,7 @@ pub(crate) use aqara::read_all as read_as_aqara;
 pub use aqara::{Aqara, sign};
 pub use error::VendorError;
 pub use http::{Answer, Http};
+pub use latency::{BOUNDS, Latency};
 pub use post::PostError;
 
 use crate::{
@@ -150,6 +152,11 @@ pub trait Vendor: Send + Sync {
     /// How far the vendor's clock was ahead of ours at its last answer to this account.
     fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         None
+    }
+
+    /// How long this account's calls took since the start.
+    fn latencies(&self) -> Vec<Latency> {
+        Vec::new()
     }
 }
 

@@ -11,15 +11,15 @@ use jiff::Timestamp;
 
 use crate::{
     account::{AccountId, Condition, Status},
-    keeper::Tally,
-    vendor::VendorKind,
+    keeper::{HostQueue, Purpose, Tally},
+    vendor::{BOUNDS, Latency, VendorKind},
 };
 
 use super::{
     Web,
     events::MOST_STREAMS,
     exposition::{
-        Exposition,
+        Counts, Exposition,
         Kind::{Counter, Gauge},
     },
 };
@@ -33,13 +33,14 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
     let mut page = Exposition::default();
     add_own(&mut page, &web);
     let look = |(id, vendor): (&AccountId, VendorKind)| {
-        let (status, tally) = (web.keeper.status(id)?, web.keeper.tally(id)?);
-        Some(Look { id: id.to_string(), vendor: vendor.to_string(), status, tally })
+        let (status, tally, latencies) = (web.keeper.status(id)?, web.keeper.tally(id)?, web.keeper.latencies(id));
+        Some(Look { id: id.to_string(), vendor: vendor.to_string(), status, tally, latencies })
     };
     let looks: Vec<Look> = web.keeper.accounts().filter_map(look).collect();
     add_conditions(&mut page, &looks);
     add_times(&mut page, &looks, web.clock.now());
     add_counts(&mut page, &looks);
+    add_calls(&mut page, &looks, &web);
     add_mqtt(&mut page, &web);
     add_store(&mut page, &web);
     let mut response = Response::new(page.finish().into());
@@ -54,6 +55,7 @@ struct Look {
     vendor: String,
     status: Status,
     tally: Tally,
+    latencies: Vec<Latency>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -69,8 +71,8 @@ impl Look {
 }
 
 fn add_own(page: &mut Exposition, web: &Web) {
-    let version = [("version", env!("CARGO_PKG_VERSION").to_owned())];
-    page.metric(Gauge, "latchkey_build_info", "The version that runs.", [(version, 1)]);
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("build", env!("LATCHKEY_BUILD"))];
+    page.metric(Gauge, "latchkey_build_info", "What runs.", [(build.map(|it| (it.0, it.1.to_owned())), 1)]);
     let started = web.started.as_second();
     page.single(Gauge, "latchkey_start_time_seconds", "When Latchkey was started, since the epoch.", started);
     let streams = MOST_STREAMS - web.streams.available_permits();
@@ -131,15 +133,42 @@ fn add_counts(page: &mut Exposition, looks: &[Look]) {
         outcomes.map(|(outcome, count)| (look.labels_with("outcome", outcome), count))
     });
     page.metric(Counter, "latchkey_refreshes_total", "Attempts to refresh since the start, by outcome.", refreshes);
-    let calls = looks.iter().flat_map(|look| {
-        let purposes = [("refresh", look.tally.refresh_calls), ("call", look.tally.other_calls)];
-        purposes.map(|(purpose, count)| (look.labels_with("purpose", purpose), count))
-    });
-    page.metric(Counter, "latchkey_vendor_calls_total", "Calls to the vendor since the start, by purpose.", calls);
     let failures = looks.iter().map(|it| (it.labels(), it.status.consecutive_failures));
     page.metric(Gauge, "latchkey_consecutive_failures", "Refreshes that failed in a row.", failures);
     let generations = looks.iter().map(|it| (it.labels(), it.status.generation));
     page.metric(Gauge, "latchkey_grant_generation", "The generation of the tokens that are held.", generations);
+}
+
+fn add_calls(page: &mut Exposition, looks: &[Look], web: &Web) {
+    let calls = looks.iter().flat_map(|look| {
+        let Tally { refresh_calls, other_calls, .. } = look.tally;
+        let purposes = [(Purpose::Refresh, refresh_calls), (Purpose::Call, other_calls)];
+        purposes.map(|(purpose, count)| (look.labels_with("purpose", word(purpose)), count))
+    });
+    page.metric(Counter, "latchkey_vendor_calls_total", "Calls to the vendor since the start, by purpose.", calls);
+    let this_month = looks.iter().filter_map(|it| Some((it.labels(), it.status.calls_this_month?)));
+    let help = "Calls of this month that the vendor counts against a limit, those of the whole app.";
+    page.metric(Gauge, "latchkey_vendor_calls_this_month", help, this_month);
+    let latencies = looks.iter().flat_map(|look| {
+        let counts = |it: &Latency| Counts { within: it.within.to_vec(), in_all: it.n_calls, sum: it.sum };
+        look.latencies.iter().map(move |it| (look.labels_with("call", it.call), counts(it)))
+    });
+    let help = "How long calls to the vendor took, answered or given up, by what was asked in the vendor's words.";
+    page.histogram("latchkey_vendor_call_duration_seconds", help, &BOUNDS, latencies);
+    let queues = web.keeper.queues();
+    let mut turns = |name, help, of: fn(&HostQueue) -> usize| {
+        let labels = |it: &HostQueue| [("host", it.host.clone()), ("purpose", word(it.purpose).to_owned())];
+        page.metric(Gauge, name, help, queues.iter().map(|it| (labels(it), of(it))));
+    };
+    turns("latchkey_vendor_turns_waiting", "Accounts that wait for their turn at a host.", |it| it.n_waiting);
+    turns("latchkey_vendor_turns_running", "Accounts that have their turn at a host.", |it| it.n_running);
+}
+
+fn word(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Refresh => "refresh",
+        Purpose::Call => "call",
+    }
 }
 
 fn add_mqtt(page: &mut Exposition, web: &Web) {
@@ -156,6 +185,8 @@ fn add_store(page: &mut Exposition, web: &Web) {
     let store = web.store.stats();
     page.single(Gauge, "latchkey_store_journal_bytes", "Length of the journal.", store.journal_bytes);
     page.single(Gauge, "latchkey_store_records", "Accounts that have a record.", store.records);
+    let help = "Requests that wait for the thread that writes, or that it works at.";
+    page.single(Gauge, "latchkey_store_waiting_requests", help, store.waiting);
     let mut count = |name, help, value| page.single(Counter, name, help, value);
     count("latchkey_store_commits_total", "Records and notes made durable.", store.commits);
     count("latchkey_store_syncs_total", "Times that the journal was synced to the disk.", store.syncs);

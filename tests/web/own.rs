@@ -39,13 +39,18 @@ async fn metrics_tell_of_refreshes_times_calls_queues_and_the_store() {
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let page = answer.text;
     let home = r#"account="home",vendor="aqara""#;
+    let host = house.aqara.url().strip_prefix("http://").unwrap();
+    assert!(page.contains(&format!("latchkey_build_info{{version=\"{}\",build=", env!("CARGO_PKG_VERSION"))), "{page}");
     for (name, expected) in [
-        (format!("latchkey_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1.0),
         (format!("latchkey_refreshes_total{{{home},outcome=\"renewed\"}}"), 1.0),
         (format!("latchkey_refreshes_total{{{home},outcome=\"refused\"}}"), 1.0),
         (format!("latchkey_vendor_calls_total{{{home},purpose=\"refresh\"}}"), 2.0),
         (format!("latchkey_account_condition{{{home},condition=\"ok\"}}"), 1.0),
         (format!("latchkey_account_condition{{{home},condition=\"missing\"}}"), 0.0),
+        (format!("latchkey_vendor_call_duration_seconds_count{{{home},call=\"config.auth.refreshToken\"}}"), 2.0),
+        (format!("latchkey_vendor_call_duration_seconds_count{{{home},call=\"config.scene.run\"}}"), 1.0),
+        (format!("latchkey_vendor_call_duration_seconds_bucket{{{home},call=\"config.scene.run\",le=\"+Inf\"}}"), 1.0),
+        (format!("latchkey_vendor_turns_waiting{{host={host:?},purpose=\"refresh\"}}"), 0.0),
         ("latchkey_mqtt_connected".to_owned(), 0.0),
         ("latchkey_store_records".to_owned(), 2.0),
     ] {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    Answer, Http, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind,
+    Answer, Http, Latency, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind,
     http::{Request, header_value},
 };
 
@@ -78,23 +78,29 @@ impl Akuvox {
         Ok(headers)
     }
 
-    /// Asks the gate for `path`, which may have a query.
-    async fn ask_gate(&self, path: &str, headers: HeaderMap) -> Result<Answer, VendorError> {
-        let url = format!("{}/{path}", self.settings.gate);
-        self.http.send(Request { method: Method::GET, url: &url, headers, body: None }).await
+    /// Makes a call at the gate. `query`: empty, or with its question mark.
+    async fn ask_gate(&self, call: &'static str, query: &str, headers: HeaderMap) -> Result<Answer, VendorError> {
+        let url = format!("{}/{call}{query}", self.settings.gate);
+        self.http.send(Request { call, method: Method::GET, url: &url, headers, body: None }).await
     }
 
-    async fn post_to_gate(&self, path: &str, headers: HeaderMap, body: String) -> Result<Answer, VendorError> {
-        let url = format!("{}/{path}", self.settings.gate);
-        self.http.send(Request { method: Method::POST, url: &url, headers, body: Some(body) }).await
+    async fn post_to_gate(&self, call: &'static str, headers: HeaderMap, body: String) -> Result<Answer, VendorError> {
+        let url = format!("{}/{call}", self.settings.gate);
+        self.http.send(Request { call, method: Method::POST, url: &url, headers, body: Some(body) }).await
     }
 
-    /// Calls the REST host: a POST where there is a body. A host that cannot be reached may have moved: the gate is asked
-    /// for it again the next time.
-    async fn call_rest(&self, path: &str, headers: HeaderMap, body: Option<String>) -> Result<Answer, VendorError> {
-        let url = format!("{}/{path}", self.rest().await?);
+    /// Makes a call at the REST host: a POST where there is a body. A host that cannot be reached may have moved: the gate
+    /// is asked for it again the next time.
+    async fn call_rest(
+        &self,
+        call: &'static str,
+        query: &str,
+        headers: HeaderMap,
+        body: Option<String>,
+    ) -> Result<Answer, VendorError> {
+        let url = format!("{}/{call}{query}", self.rest().await?);
         let method = if body.is_some() { Method::POST } else { Method::GET };
-        let sent = self.http.send(Request { method, url: &url, headers, body }).await;
+        let sent = self.http.send(Request { call, method, url: &url, headers, body }).await;
         if matches!(&sent, Err(error) if error.code == Code::Unreachable) {
             *self.rest.lock().await = None;
         }
@@ -113,7 +119,7 @@ impl Akuvox {
             return Ok(rest.clone());
         }
         let headers = self.headers(&self.settings.api_versions.rest_server)?;
-        let answer = self.ask_gate("rest_server", headers).await.map_err(without_effect)?;
+        let answer = self.ask_gate("rest_server", "", headers).await.map_err(without_effect)?;
         let named = rest::named(&answer, &self.settings.gate)?;
         Ok(known.insert(named).clone())
     }
@@ -123,8 +129,8 @@ impl Akuvox {
         let Some(phone) = &self.settings.phone else { return Err(login_not_set()) };
         let number = veil::phone(&phone.number);
         let code = veil::percent_encoded(code.expose().trim());
-        let path = format!("sms_login?phone={}&code={code}&area_code={}", number.expose(), phone.dial_code);
-        self.ask_gate(&path, self.headers(&self.settings.api_versions.sms_login)?).await
+        let query = format!("?phone={}&code={code}&area_code={}", number.expose(), phone.dial_code);
+        self.ask_gate("sms_login", &query, self.headers(&self.settings.api_versions.sms_login)?).await
     }
 
     /// Signs a family member in (protocol/akuvox.md §3.4). `password`: as [`veil::password`] leaves it.
@@ -132,11 +138,11 @@ impl Akuvox {
         let Some(user) = &self.settings.user else { return Err(login_not_set()) };
         let user = veil::percent_encoded_user(veil::user(user).expose());
         let password = veil::percent_encoded(password.expose());
-        let path = format!("login?user={user}&passwd={password}&id_code=(null)");
+        let query = format!("?user={user}&passwd={password}&id_code=(null)");
         let mut headers = self.headers(&self.settings.api_versions.login)?;
         headers.insert("user-agent", header_value(&self.settings.login_user_agent)?);
         headers.insert("x-auth-token", NO_TOKEN);
-        self.ask_gate(&path, headers).await
+        self.ask_gate("login", &query, headers).await
     }
 }
 
@@ -182,8 +188,8 @@ impl Vendor for Akuvox {
     async fn check_access(&self, access: &Secret) -> Option<Result<(), VendorError>> {
         let check = async {
             let headers = self.headers_with(access, &self.settings.api_versions.login_conf)?;
-            let path = format!("login_conf?token={}", veil::percent_encoded(access.expose()));
-            answer::accepted(&self.call_rest(&path, headers, None).await?)
+            let query = format!("?token={}", veil::percent_encoded(access.expose()));
+            answer::accepted(&self.call_rest("login_conf", &query, headers, None).await?)
         };
         Some(check.await)
     }
@@ -196,8 +202,8 @@ impl Vendor for Akuvox {
     async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
         toll.take()?;
         let headers = self.headers_with(access, &self.settings.api_versions.userconf)?;
-        let path = format!("userconf?token={}", veil::percent_encoded(access.expose()));
-        let answer = self.call_rest(&path, headers, None).await.map_err(without_effect)?;
+        let query = format!("?token={}", veil::percent_encoded(access.expose()));
+        let answer = self.call_rest("userconf", &query, headers, None).await.map_err(without_effect)?;
         let doors = doors::read(&answer).map_err(without_effect)?;
         Ok(Inventory { doors, scenes: Vec::new() })
     }
@@ -208,9 +214,9 @@ impl Vendor for Akuvox {
         let (mac, relay) = doors::parts(door_id).ok_or_else(|| VendorError::new(Class::Target, Code::UnknownDoor))?;
         let mut headers = self.headers_with(access, &self.settings.api_versions.opendoor)?;
         headers.insert("content-type", FORM);
-        let path = format!("opendoor?token={}", veil::percent_encoded(access.expose()));
+        let query = format!("?token={}", veil::percent_encoded(access.expose()));
         let body = format!("mac={}&relay={}", veil::percent_encoded(mac), veil::percent_encoded(relay));
-        let answer = self.call_rest(&path, headers, Some(body)).await?;
+        let answer = self.call_rest("opendoor", &query, headers, Some(body)).await?;
         let Err(refusal) = answer::done(&answer, Class::Target, Code::TargetRefused) else { return Ok(()) };
         if refusal.class != Class::Target {
             return Err(refusal);
@@ -227,7 +233,7 @@ impl Vendor for Akuvox {
         headers.insert("content-type", FORM);
         headers.insert("x-auth-token", NO_TOKEN);
         let body = format!("AreaCode={}&MobileNumber={}&Type=0", phone.dial_code, phone.number.expose());
-        let answer = self.call_rest("send_mobile_checkcode", headers, Some(body)).await?;
+        let answer = self.call_rest("send_mobile_checkcode", "", headers, Some(body)).await?;
         answer::done(&answer, Class::Target, Code::LoginRefused)
     }
 
@@ -282,6 +288,10 @@ impl Vendor for Akuvox {
 
     fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         self.http.vendor_ahead_by()
+    }
+
+    fn latencies(&self) -> Vec<Latency> {
+        self.http.latencies()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     account::{Class, Code, Secret},
     config::AqaraSettings,
     vendor::{
-        Answer, Http, Toll, VendorError,
+        Answer, Http, Latency, Toll, VendorError,
         http::{Request, header_value},
     },
 };
@@ -60,7 +60,7 @@ impl Gateway {
             if let Some(toll) = ask.toll {
                 toll.take()?;
             }
-            let answer = self.send(body.clone(), access, ahead).await?;
+            let answer = self.send(ask.intent.name(), body.clone(), access, ahead).await?;
             match answer::code(&answer) {
                 Some(101..=103) if 0 < left => {}
                 Some(105) if 0 < left => ahead = answer.vendor_ahead_by.unwrap_or_default(),
@@ -95,7 +95,18 @@ impl Gateway {
         self.http.vendor_ahead_by()
     }
 
-    async fn send(&self, body: String, access: Option<&Secret>, ahead: SignedDuration) -> Result<Answer, VendorError> {
+    /// How long this account's calls took.
+    pub(super) fn latencies(&self) -> Vec<Latency> {
+        self.http.latencies()
+    }
+
+    async fn send(
+        &self,
+        call: &'static str,
+        body: String,
+        access: Option<&Secret>,
+        ahead: SignedDuration,
+    ) -> Result<Answer, VendorError> {
         let AqaraSettings { app_id, key_id, app_key, .. } = &self.settings;
         let nonce = nonce()?;
         let now = self.http.clock().now();
@@ -113,7 +124,7 @@ impl Gateway {
             headers.insert("accesstoken", header_value(access.expose())?);
         }
         let url = format!("{}{PATH}", self.settings.base_url);
-        self.http.send(Request { method: Method::POST, url: &url, headers, body: Some(body) }).await
+        self.http.send(Request { call, method: Method::POST, url: &url, headers, body: Some(body) }).await
     }
 }
 

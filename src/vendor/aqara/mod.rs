@@ -22,7 +22,7 @@ use crate::{
     config::{AccountType, AqaraSettings},
 };
 
-use super::{Answer, Budget, Http, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind};
+use super::{Answer, Budget, Http, Latency, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind};
 use gateway::{Ask, Gateway};
 use intent::Intent;
 
@@ -156,6 +156,10 @@ impl Vendor for Aqara {
 
     fn vendor_ahead_by(&self) -> Option<SignedDuration> {
         self.gateway.vendor_ahead_by()
+    }
+
+    fn latencies(&self) -> Vec<Latency> {
+        self.gateway.latencies()
     }
 }
 
