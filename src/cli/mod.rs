@@ -3,6 +3,7 @@
 //! A command that an account can be asked takes a `seat`: `alone`, with the store open and a keeper of its own, or at the
 //! `admin_api` of the service that holds the store. Either way it ends in one `answer`.
 
+mod add_on;
 mod admin_api;
 mod alone;
 mod answer;
@@ -30,6 +31,7 @@ mod seat;
 #[cfg(feature = "demo")]
 pub mod simulate;
 mod status;
+mod supervisor;
 mod table;
 mod targets;
 mod terminal;
@@ -104,6 +106,7 @@ Examples:
     Import(import::ImportArgs),
     Diagnostics(diagnostics::DiagnosticsArgs),
     Completions(completions::CompletionsArgs),
+    AddOn(add_on::AddOnArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     RotateKey(rotate_key::RotateKeyArgs),
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
             Command::Import(args) => import::import(args).await,
             Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
             Command::Completions(args) => completions::completions(&args),
+            Command::AddOn(args) => add_on::add_on(args).await,
             Command::Backup(args) => backup::backup(&args).await,
             Command::Restore(args) => restore::restore(&args).await,
             Command::RotateKey(args) => rotate_key::rotate_key(&args),

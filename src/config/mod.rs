@@ -5,6 +5,7 @@
 //! tree apart section by section (`section.rs`; one file a section), and tells of everything that is wrong at once.
 
 mod accounts;
+pub mod add_on;
 mod akuvox;
 mod alert;
 mod api_versions;

@@ -4,6 +4,7 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod add_on;
 mod container;
 mod lint;
 mod sandbox;
