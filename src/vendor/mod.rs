@@ -24,7 +24,7 @@ pub(crate) use akuvox::read_all as read_as_akuvox;
 pub(crate) use aqara::read_all as read_as_aqara;
 pub use aqara::{Aqara, sign};
 pub use error::VendorError;
-pub use http::{Answer, Http};
+pub use http::{Answer, Http, Request};
 pub use latency::{BOUNDS, Latency};
 pub use post::PostError;
 

@@ -33,6 +33,22 @@ fn every_page_that_is_named_elsewhere_is_there() {
     assert!(!named.is_empty() && missing.is_empty(), "{missing:?}");
 }
 
+/// As code: `src/lib.rs`, `tests/keeper/`. Acme is the vendor that there is not.
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let is_path = |it: &&String| {
+        let folders = ["src/", "tests/", "config/", "docs/", "ha-discovery/", ".ci/", "packaging/"];
+        let is_plain = it.chars().all(|it| it.is_ascii_alphanumeric() || "/._-".contains(it));
+        folders.iter().any(|folder| it.starts_with(folder)) && is_plain && !it.contains("acme")
+    };
+    for page in pages() {
+        let cells = page.rows.iter().flat_map(|it| it.cells.iter().flatten());
+        for path in page.code.iter().chain(cells).filter(is_path) {
+            assert!(root().join(path).exists(), "{} names {path}, which is not there", page.path.display());
+        }
+    }
+}
+
 #[test]
 fn every_page_can_be_reached_from_the_index_of_the_documentation() {
     let index = Page::of("docs/README.md");

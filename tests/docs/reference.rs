@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::{Path, PathBuf},
 };
 
 use latchkey::{
@@ -17,7 +18,7 @@ use latchkey::{
 };
 use serde_json::Value;
 
-use super::page::{Page, read};
+use super::page::{Page, files, read};
 
 type Words = BTreeSet<String>;
 
@@ -242,4 +243,36 @@ fn every_entity_is_in_the_reference() {
         }
     }
     assert_eq!(told, known);
+}
+
+// === Adding a vendor ===
+
+/// Where a new variant has to be added, beside the vendor's own folder.
+#[test]
+fn every_place_that_tells_vendors_apart_is_in_the_guide() {
+    let names = ["VendorKind::Aqara", "VendorSettings::Aqara", "VendorName::Aqara"];
+    let is_source = |it: &Path| it.extension().is_some_and(|it| it == "rs");
+    let sources =
+        files(is_source).into_iter().filter(|it| it.starts_with("src") && !it.starts_with("src/vendor/aqara"));
+    let tells_apart = |it: &PathBuf| {
+        let text = read(&it.to_string_lossy());
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        names.iter().any(|it| code.contains(it))
+    };
+    let places = sources.filter(tells_apart).map(|it| it.display().to_string());
+    let page = Page::of("docs/adding-a-vendor.md");
+    assert_eq!(words(page.first_cells("Where vendors are told apart")), words(places));
+}
+
+/// What the guide quotes is compiled and run.
+#[test]
+fn the_guide_quotes_its_example_to_the_letter() {
+    let example: String =
+        ["vendor.rs", "cloud.rs", "main.rs"].map(|it| read(&format!("tests/adding_a_vendor/{it}"))).concat();
+    let page = Page::of("docs/adding-a-vendor.md");
+    let quoted: Vec<_> = page.blocks.iter().filter(|it| it.language == "rust").collect();
+    assert!(4 < quoted.len());
+    for block in quoted {
+        assert!(example.contains(&block.text), "docs/adding-a-vendor.md:{}", block.line);
+    }
 }

@@ -203,8 +203,8 @@ fn distort(value: &mut Value) {
     let Value::Object(fields) = value else { return };
     for (key, value) in fields {
         match key.as_str() {
-            "token" | "accessToken" => *value = json!([value.take()]),
-            "token_valid" | "expiresIn" => *value = json!({ "seconds": value.take() }),
+            "token" | "accessToken" | "access_token" => *value = json!([value.take()]),
+            "token_valid" | "expiresIn" | "expires_in" => *value = json!({ "seconds": value.take() }),
             _ => distort(value),
         }
     }
