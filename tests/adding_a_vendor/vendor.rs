@@ -23,10 +23,11 @@ impl Acme {
         Self { base_url: base_url.into(), http }
     }
 
+    /// `call`: what is asked, by which the time that it takes is counted.
     async fn ask(
         &self,
+        call: &'static str,
         method: Method,
-        path: &str,
         access: Option<&Secret>,
         body: &Value,
     ) -> Result<Answer, VendorError> {
@@ -38,8 +39,8 @@ impl Acme {
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
-        let url = format!("{}{path}", self.base_url);
-        self.http.send(Request { method, url: &url, headers, body: Some(body.to_string()) }).await
+        let url = format!("{}/{call}", self.base_url);
+        self.http.send(Request { call, method, url: &url, headers, body: Some(body.to_string()) }).await
     }
 }
 
@@ -66,7 +67,7 @@ impl Vendor for Acme {
     }
 
     async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError> {
-        self.ask(Method::POST, "/token", None, &json!({ "refresh_token": spend.refresh.expose() })).await
+        self.ask("token", Method::POST, None, &json!({ "refresh_token": spend.refresh.expose() })).await
     }
 
     fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
@@ -94,14 +95,14 @@ impl Vendor for Acme {
 
     async fn inventory(&self, access: &Secret, toll: &dyn Toll) -> Result<Inventory, VendorError> {
         toll.take()?;
-        let listed = result(&self.ask(Method::GET, "/scenes", Some(access), &Value::Null).await?)?;
+        let listed = result(&self.ask("scenes", Method::GET, Some(access), &Value::Null).await?)?;
         let scenes = listed["scenes"].as_array().into_iter().flatten();
         let scenes = scenes.filter_map(|it| Some(Target::discovered(it["id"].as_str()?, it["name"].as_str()?)));
         Ok(Inventory { doors: Vec::new(), scenes: scenes.collect() })
     }
 
     async fn trigger_scene(&self, access: &Secret, scene_id: &str) -> Result<(), VendorError> {
-        let answer = self.ask(Method::POST, "/scenes/run", Some(access), &json!({ "id": scene_id })).await?;
+        let answer = self.ask("scenes/run", Method::POST, Some(access), &json!({ "id": scene_id })).await?;
         result(&answer).map(drop)
     }
 
