@@ -229,6 +229,7 @@ pub(crate) fn link_settings(settings: &Settings, announcements: &[Announcement])
         session_expiry: SESSION_EXPIRY,
         will: Some(Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY }),
         subscriptions: subscriptions(settings, &topics, announcements),
+        echo_topic: Some(topics.echo()),
         outbox_limit: OUTBOX_LIMIT,
         backoff: Backoff::default(),
     }

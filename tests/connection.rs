@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use latchkey::{
     account::Secret,
-    mqtt::{Link, LinkEvent, LinkFailure, Outgoing, Qos, Subscription},
+    mqtt::{Link, LinkEvent, LinkFailure, LinkSettings, Outgoing, Qos, Subscription},
 };
 use support::{
     link::{SLOW, connected, disconnected, message, next_event, settings, start},
@@ -190,8 +190,7 @@ async fn a_message_beyond_the_brokers_limit_is_dropped_and_the_rest_goes_on() {
 #[tokio::test]
 async fn a_broker_that_reads_no_more_is_given_up() {
     let broker = ScriptedBroker::start().await;
-    let (link, mut events, _task) =
-        start(latchkey::mqtt::LinkSettings { keep_alive: Duration::from_secs(5), ..settings(broker.port) });
+    let (link, mut events, _task) = start(LinkSettings { keep_alive: Duration::from_secs(5), ..settings(broker.port) });
     let _deaf = broker.accept_ready(false).await;
     connected(&mut events).await;
     // More than the buffers of both sockets hold.
@@ -380,6 +379,65 @@ async fn what_was_not_acknowledged_comes_again_with_the_session_and_can_be_ackno
     link.ack(b.ack.unwrap());
     assert_eq!(peer.next().await, Packet::PubAck { packet_id: 2 });
     assert_eq!(peer.next().await, Packet::PubAck { packet_id: 3 });
+}
+
+#[tokio::test]
+async fn what_the_broker_kept_is_told_as_such_until_our_own_word_comes_back_behind_it() {
+    let broker = ScriptedBroker::start().await;
+    let wanted = LinkSettings { echo_topic: Some("base/echo".to_owned()), ..settings(broker.port) };
+    let (link, mut events, _task) = start(wanted);
+    publish_numbers(&link, 0..1);
+    let mut peer = broker.accept().await;
+    peer.expect_connect().await;
+    peer.connack(true, 0, &Properties::default()).await;
+    let filters = peer.accept_subscriptions().await;
+    assert_eq!(filters.last(), Some(&("base/echo".to_owned(), 0x08 | 0x20 | 1)), "{filters:?}");
+    let called = peer.expect_publish().await;
+    assert_eq!((called.topic.as_str(), called.qos, called.retain), ("base/echo", 1, false));
+    assert!(!link.is_connected(), "nothing else is in flight yet");
+    peer.puback(called.packet_id, 0).await;
+    assert!(connected(&mut events).await);
+    assert_eq!(peer.take(1).await, ["0"]);
+
+    let echo = |packet_id, payload: &[u8]| Publish {
+        topic: "base/echo".to_owned(),
+        payload: payload.to_vec(),
+        ..command(packet_id, "")
+    };
+    peer.publish(&command(1, "kept")).await;
+    peer.publish(&echo(2, b"somebody else's")).await;
+    peer.publish(&Publish { qos: 0, ..command(0, "kept, too") }).await;
+    peer.publish(&echo(3, &called.payload)).await;
+    peer.publish(&command(4, "new")).await;
+    for (payload, was_kept) in [("kept", true), ("kept, too", true), ("new", false)] {
+        let message = message(&mut events).await;
+        assert_eq!((&message.payload[..], message.was_kept), (payload.as_bytes(), was_kept));
+        message.ack.into_iter().for_each(|it| link.ack(it));
+    }
+    for packet_id in 1..=4 {
+        assert_eq!(peer.next().await, Packet::PubAck { packet_id });
+    }
+}
+
+#[tokio::test]
+async fn without_a_session_or_the_right_to_speak_nothing_counts_as_kept() {
+    let broker = ScriptedBroker::start().await;
+    let wanted = LinkSettings { echo_topic: Some("base/echo".to_owned()), ..settings(broker.port) };
+    let (link, mut events, _task) = start(wanted);
+    let mut peer = broker.accept_ready(false).await;
+    assert!(!connected(&mut events).await);
+    peer.publish(&command(1, "new")).await;
+    assert!(!message(&mut events).await.was_kept);
+    drop(peer);
+
+    let mut peer = broker.accept_ready(true).await;
+    let called = peer.expect_publish().await;
+    publish_numbers(&link, 0..1);
+    peer.puback(called.packet_id, 0x87).await;
+    assert!(connected(&mut events).await);
+    assert_eq!(peer.take(1).await, ["0"]);
+    peer.publish(&command(1, "new")).await;
+    assert!(!message(&mut events).await.was_kept);
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ impl Onlooker {
             keep_alive: Duration::from_secs(30),
             session_expiry: Duration::ZERO,
             will: None,
+            echo_topic: None,
             subscriptions: vec![Subscription::new("latchkey/#", Qos::AtLeastOnce)],
             outbox_limit: 100,
             backoff: Backoff::default(),

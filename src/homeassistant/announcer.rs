@@ -159,8 +159,7 @@ impl Announcer {
     /// Returns the name of the device that was deleted.
     pub fn heard_discovery(&mut self, topic: &str, payload: &[u8]) -> Option<&str> {
         let deleted = self.wanted.iter().find(|it| payload.is_empty() && it.topic == topic)?;
-        self.ledger.delete(deleted);
-        self.is_ledger_stored = false;
+        self.is_ledger_stored &= !self.ledger.delete(deleted);
         for wave in self.round.iter_mut().flat_map(|it| &mut it.waves) {
             wave.messages.retain(|it| it.topic != topic);
         }

@@ -75,10 +75,10 @@ impl Ledger {
         is_news
     }
 
-    /// Notes that the user deleted a device, with all that Home Assistant knew of it.
-    pub(super) fn delete(&mut self, announcement: &Announcement) {
-        let deleted_as = Some(announcement.device.name.clone());
-        self.devices.insert(announcement.topic.clone(), Trace { deleted_as, ..Trace::default() });
+    /// Notes that the user deleted a device, with all that Home Assistant knew of it. Returns whether that is news.
+    pub(super) fn delete(&mut self, announcement: &Announcement) -> bool {
+        let trace = Trace { deleted_as: Some(announcement.device.name.clone()), ..Trace::default() };
+        self.devices.insert(announcement.topic.clone(), trace.clone()) != Some(trace)
     }
 
     /// Whether the user deleted this device, and nothing has brought it back since.

@@ -16,6 +16,8 @@ use crate::{
 
 use super::{Shared, attempt::Leg, keeping::Keeping, limits::Purpose, login::Login, notice::Trigger};
 
+/// How long a flight keeps others waiting for their turn at its host. What hangs is let hang, beside them.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// The prompt second try after a lost reply: grace windows are short where they exist.
 const PROMPT: Duration = Duration::from_secs(1);
 /// What ended and is due again at once waits all the same, so that nothing runs hot.
@@ -151,7 +153,7 @@ impl Shared {
         if let Errand::FinishUnread = errand {
             return self.finish_unread(keeping).await;
         }
-        // Held to the end: a prompt retry does not queue behind other accounts.
+        // Not given back before a prompt retry, which so does not queue behind other accounts.
         let turn = tokio::select! {
             turn = self.limits.turn_at(keeping.vendor.host(), Purpose::Refresh) => turn,
             () = self.stopping.cancelled() => None,
@@ -159,12 +161,20 @@ impl Shared {
         if turn.is_none() {
             return Landing::grounded(Code::ShuttingDown);
         }
-        match errand {
-            Errand::Refresh(by) => self.legs(keeping, by).await,
-            Errand::Login(login) => self.sign_in(keeping, &login).await,
-            Errand::CheckIn => self.check_in(keeping).await,
-            Errand::FinishUnread => Landing::grounded(Code::Internal),
+        let flown = async {
+            match errand {
+                Errand::Refresh(by) => self.legs(keeping, by).await,
+                Errand::Login(login) => self.sign_in(keeping, &login).await,
+                Errand::CheckIn => self.check_in(keeping).await,
+                Errand::FinishUnread => Landing::grounded(Code::Internal),
+            }
+        };
+        tokio::pin!(flown);
+        tokio::select! {
+            landing = &mut flown => return landing,
+            () = tokio::time::sleep(LONGEST_TURN) => drop(turn),
         }
+        flown.await
     }
 
     /// One attempt, a prompt second one after a lost reply, and those of what there is to fall back to.

@@ -120,7 +120,7 @@ impl Bridge {
         // The link itself logs what befalls the connection.
         match event {
             LinkEvent::Connected { .. } => {
-                *presence = Presence { is_listening: true, ..Presence::default() };
+                *presence = Presence::default();
                 match &mut self.announcer {
                     Some(announcer) => announcer.connected(self.clock.monotonic()),
                     None => self.publish_everything(presence),
@@ -155,10 +155,7 @@ impl Bridge {
                 }
             }
             Some(address) => {
-                let commands = self.commands.clone();
-                // What comes before the broker has answered our subscriptions was kept by it while we were away.
-                let was_kept = !presence.is_listening;
-                tasks.spawn(async move { commands.take(address, message, was_kept).await });
+                self.commands.start(address, message, tasks);
             }
             None => {
                 if let Some(announcer) = &mut self.announcer {
@@ -295,8 +292,6 @@ impl Bridge {
 /// What holds for one connection to the broker.
 #[derive(Default)]
 struct Presence {
-    /// The broker has answered our subscriptions.
-    is_listening: bool,
     /// We have said that we are online.
     is_announced: bool,
     /// What was published last, by topic and as checksums, so that nothing is said twice.

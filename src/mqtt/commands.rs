@@ -1,10 +1,11 @@
 //! What happens to a message on a command topic: read, judged by its retain flag, carried out, acknowledged, answered.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, TryAcquireError};
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::{
@@ -14,13 +15,16 @@ use crate::{
 };
 
 use super::{
-    Inbound, Link, Outgoing,
+    Inbound, Link, Outgoing, Qos,
     request::{Request, Target},
     topics::{Address, Topics, Verb},
 };
 
-/// Commands beyond this many at a time wait for their turn.
-const AT_A_TIME: usize = 4096;
+/// What commands that are being carried out may weigh together, in bytes. Those beyond it wait at the broker, or are
+/// dropped where it does not wait.
+const ROOM: usize = 16 << 20;
+/// What a command weighs beside what it brought, in bytes.
+const OWN_WEIGHT: usize = 4096;
 
 /// Carries out commands that came by MQTT.
 pub struct Commands {
@@ -28,7 +32,7 @@ pub struct Commands {
     keeper: Keeper,
     topics: Topics,
     rules: CommandRules,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// What commands have to know of the configuration.
@@ -55,14 +59,32 @@ struct ReplyTo {
 
 impl Commands {
     pub fn new(link: Link, keeper: Keeper, topics: Topics, rules: CommandRules) -> Self {
-        Self { link, keeper, topics, rules, room: Semaphore::new(AT_A_TIME) }
+        Self { link, keeper, topics, rules, room: Arc::new(Semaphore::new(ROOM)) }
     }
 
-    /// Takes one message from receipt to reply. Exactly one reply, whatever the message holds.
-    ///
-    /// `was_kept`: the broker kept it while we were away.
-    pub(super) async fn take(&self, address: Address, message: Inbound, was_kept: bool) {
-        let Ok(_room) = self.room.acquire().await else { return };
+    /// Takes one message from receipt to reply, in a task of its own. Exactly one reply, whatever the message holds;
+    /// none only where it is dropped, which at QoS 0 any message may be.
+    pub(super) fn start(self: &Arc<Self>, address: Address, message: Inbound, tasks: &TaskTracker) {
+        let weight = u32::try_from(OWN_WEIGHT + message.weight()).unwrap_or(u32::MAX);
+        let room = match self.room.clone().try_acquire_many_owned(weight) {
+            Err(TryAcquireError::NoPermits) if message.qos == Qos::AtMostOnce => {
+                warn!(topic = message.topic, "a command was dropped: too many are being carried out");
+                return;
+            }
+            room => room.ok(),
+        };
+        let commands = self.clone();
+        tasks.spawn(async move {
+            let _room = match room {
+                Some(room) => Some(room),
+                // It is not acknowledged meanwhile, so the broker sends no more than a few of these.
+                None => commands.room.clone().acquire_many_owned(weight).await.ok(),
+            };
+            commands.take(address, message).await;
+        });
+    }
+
+    async fn take(&self, address: Address, mut message: Inbound) {
         if message.payload.is_empty() {
             // This is what clearing a retained message looks like.
             self.acknowledge(&message);
@@ -73,14 +95,17 @@ impl Commands {
             self.acknowledge(&message);
             return;
         };
+        let payload = mem::take(&mut message.payload);
         let (transaction, command) = match target {
             Some(target) => {
-                let Request { command, transaction, .. } = Request::parse(verb, target, &message.payload);
-                (transaction, command)
+                let Request { command, transaction, .. } = Request::parse(verb, target, &payload);
+                // As a tree it may weigh ten times as much.
+                (transaction.map(|it| it.to_string()), command)
             }
             None => (None, Err(CommandError::new(Code::UnknownAccount, verb.as_str()))),
         };
-        let reply = match command.and_then(|it| self.judge(it, verb, message.retain, was_kept)) {
+        drop(payload);
+        let reply = match command.and_then(|it| self.judge(it, verb, &message)) {
             Ok(command) => self.carry_out(command, &message).await,
             Err(error) => {
                 self.acknowledge(&message);
@@ -91,6 +116,7 @@ impl Commands {
             warn!(topic = message.topic, "a retained command was found and is cleared from the broker");
             self.link.publish(Outgoing::retained(message.topic.clone(), Bytes::new()));
         }
+        let transaction: Option<Value> = transaction.and_then(|it| serde_json::from_str(&it).ok());
         self.answer(&reply, transaction.as_ref(), verb, reply_to);
     }
 
@@ -123,7 +149,7 @@ impl Commands {
     ///
     /// A retained one was meant for another moment: only new tokens are worth having from it. What acts on the house is
     /// not done late either; it is subscribed to at QoS 0, which some brokers keep for those who are away all the same.
-    fn judge(&self, command: Command, verb: Verb, is_retained: bool, was_kept: bool) -> Result<Command, CommandError> {
+    fn judge(&self, command: Command, verb: Verb, message: &Inbound) -> Result<Command, CommandError> {
         let entry_id = command.entry_id();
         if self.keeper.status(entry_id).is_none() {
             // The id is not shown: what looks like one may be a token in the wrong place.
@@ -135,10 +161,10 @@ impl Commands {
             }
             _ => false,
         };
-        if is_retained && !is_welcome_retained {
+        if message.retain && !is_welcome_retained {
             return Err(CommandError::new(Code::Retained, entry_id));
         }
-        if was_kept && verb.acts_on_house() {
+        if message.was_kept && verb.acts_on_house() {
             return Err(CommandError::new(Code::TooLate, entry_id));
         }
         Ok(command)

@@ -29,8 +29,11 @@ use super::{
 /// How many requests rumqttc takes before it has written them.
 const REQUEST_CAPACITY: usize = 64;
 const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
+/// By then an echo has come back, or never will: the access list (ACL) lets us say it and not hear it.
+const ECHO_LIMIT: Duration = Duration::from_secs(30);
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 const CLOSING_LIMIT: Duration = Duration::from_secs(1);
+const REFUSED_MESSAGE: &str = "the MQTT broker refused a message; its access list (ACL) has to let us write there";
 
 /// One connection.
 pub(super) struct Connection<'a> {
@@ -42,6 +45,10 @@ pub(super) struct Connection<'a> {
     /// When the present phase has lasted too long.
     deadline: Pin<Box<Sleep>>,
     session_present: bool,
+    /// Where we listen for what ends the messages that the broker kept.
+    echo_topic: Option<String>,
+    /// What is to come back there; none where nothing is awaited.
+    echo: Option<Bytes>,
     /// How many publishes may wait for their acknowledgement.
     window: usize,
     /// The biggest packet that the broker takes, if it said so.
@@ -57,6 +64,9 @@ enum Phase {
     Opening,
     /// Until SUBACK.
     Subscribing,
+    /// Until the broker has acknowledged what is to come back as an echo: nothing else is in flight meanwhile, so that
+    /// there is no doubt what its acknowledgement is for.
+    Calling,
     Ready,
     /// Asked to stop: what waits is still delivered.
     Leaving,
@@ -71,6 +81,7 @@ impl<'a> Connection<'a> {
         receipts: &'a mut Receipts,
         options: MqttOptions,
         filters: Vec<Filter>,
+        echo_topic: Option<String>,
     ) -> (Self, EventLoop) {
         let (client, eventloop) = AsyncClient::new(options, REQUEST_CAPACITY);
         let connection = Self {
@@ -81,6 +92,8 @@ impl<'a> Connection<'a> {
             phase: Phase::Opening,
             deadline: Box::pin(sleep(Phase::Opening.limit())),
             session_present: false,
+            echo_topic,
+            echo: None,
             window: MAX_IN_FLIGHT.into(),
             max_packet: None,
             has_warned_of_refusal: false,
@@ -109,7 +122,7 @@ impl<'a> Connection<'a> {
                     tokio::select! {
                         outcome = &mut poll => break outcome,
                         () = shared.work.notified() => self.send_waiting(),
-                        () = shared.stop.cancelled(), if self.phase < Phase::Leaving => {
+                        () = shared.stop.cancelled(), if self.phase < Phase::Leaving && self.phase != Phase::Calling => {
                             if self.phase == Phase::Opening {
                                 return Ok(());
                             }
@@ -118,7 +131,7 @@ impl<'a> Connection<'a> {
                         }
                         () = self.deadline.as_mut() => match self.phase {
                             Phase::Opening | Phase::Ready => self.enter(self.phase),
-                            Phase::Subscribing => return Err(LinkFailure::SubscribeUnanswered),
+                            Phase::Subscribing | Phase::Calling => return Err(LinkFailure::SubscribeUnanswered),
                             Phase::Leaving => {
                                 warn!("the MQTT broker did not acknowledge our last messages in time");
                                 if !self.disconnect() {
@@ -154,8 +167,9 @@ impl<'a> Connection<'a> {
             Event::Incoming(Incoming::ConnAck(connack)) => self.on_connack(&connack)?,
             Event::Incoming(Incoming::SubAck(suback)) => self.on_suback(&suback),
             Event::Incoming(Incoming::Publish(publish)) => self.on_publish(publish),
+            Event::Incoming(Incoming::PubAck(puback)) if self.phase == Phase::Calling => self.on_called(&puback),
             Event::Incoming(Incoming::PubAck(puback)) => self.on_puback(&puback),
-            Event::Outgoing(Sent::Publish(packet_id)) if packet_id != 0 => {
+            Event::Outgoing(Sent::Publish(packet_id)) if packet_id != 0 && self.phase != Phase::Calling => {
                 self.shared.with_outbox(|outbox| outbox.was_sent(packet_id));
             }
             Event::Incoming(_) | Event::Outgoing(_) => {}
@@ -203,11 +217,40 @@ impl<'a> Connection<'a> {
         });
         for (filter, reason) in refused {
             error!(filter, reason, "the MQTT broker refuses a subscription");
+            self.echo_topic.take_if(|it| *it == filter);
             self.shared.tell(LinkEvent::SubscriptionRefused { filter, reason });
         }
         if self.phase == Phase::Subscribing {
+            self.call();
+        }
+    }
+
+    /// Says something that comes back behind whatever the broker kept for us, if it kept anything.
+    fn call(&mut self) {
+        let Some(topic) = self.echo_topic.as_ref().filter(|_| self.session_present) else { return self.on_ready() };
+        let echo = Bytes::from(format!("{:016x}", fastrand::u64(..)));
+        if self.client.try_publish(topic, QoS::AtLeastOnce, false, echo.clone()).is_ok() {
+            self.echo = Some(echo);
+            self.enter(Phase::Calling);
+        } else {
             self.on_ready();
         }
+    }
+
+    fn on_called(&mut self, puback: &PubAck) {
+        if !is_accepted(puback.reason) {
+            let topic = self.echo_topic.as_deref().unwrap_or_default();
+            warn!(topic, reason = ?puback.reason, "{REFUSED_MESSAGE}");
+            self.echo = None;
+        }
+        self.on_ready();
+    }
+
+    /// Whether what comes now may have been kept for us.
+    fn is_catching_up(&self) -> bool {
+        self.phase < Phase::Ready
+            || self.echo.is_some()
+                && self.ready_since.is_some_and(|it| self.shared.clock.monotonic().saturating_sub(it) < ECHO_LIMIT)
     }
 
     fn on_ready(&mut self) {
@@ -237,15 +280,25 @@ impl<'a> Connection<'a> {
             return;
         };
         debug!(topic, length = publish.payload.len(), "received");
+        if self.echo_topic.as_ref() == Some(&topic) {
+            self.echo.take_if(|it| *it == publish.payload);
+            if let Some(token) = ack {
+                self.receipts.acknowledge(token);
+            }
+            return;
+        }
         let properties = publish.properties.unwrap_or_default();
+        // Copies: a slice of a few bytes would keep the whole buffer that it was read into.
+        let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
         self.shared.tell_message(Inbound {
             topic,
-            payload: publish.payload,
+            payload: own(&publish.payload),
             qos,
             retain: publish.retain,
             dup: publish.dup,
+            was_kept: self.is_catching_up(),
             response_topic: properties.response_topic,
-            correlation_data: properties.correlation_data,
+            correlation_data: properties.correlation_data.as_ref().map(own),
             ack,
         });
     }
@@ -253,14 +306,14 @@ impl<'a> Connection<'a> {
     /// A refusal settles the message as well: the same broker would refuse it again.
     fn on_puback(&mut self, puback: &PubAck) {
         let topic = self.shared.with_outbox(|outbox| outbox.was_answered(puback.pkid));
-        if matches!(puback.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+        if is_accepted(puback.reason) {
             return;
         }
         let (topic, reason) = (topic.unwrap_or_default(), puback.reason);
         if mem::replace(&mut self.has_warned_of_refusal, true) {
             debug!(topic, ?reason, "the MQTT broker refused another message");
         } else {
-            warn!(topic, ?reason, "the MQTT broker refused a message; its access list (ACL) has to let us write there");
+            warn!(topic, ?reason, "{REFUSED_MESSAGE}");
         }
         self.shared.tell(LinkEvent::PublishRefused { topic, reason: format!("{reason:?}") });
     }
@@ -308,11 +361,15 @@ impl Phase {
     fn limit(self) -> Duration {
         match self {
             Self::Opening | Self::Ready => Duration::MAX,
-            Self::Subscribing => SUBSCRIBE_LIMIT,
+            Self::Subscribing | Self::Calling => SUBSCRIBE_LIMIT,
             Self::Leaving => FAREWELL_LIMIT,
             Self::Closing => CLOSING_LIMIT,
         }
     }
+}
+
+fn is_accepted(reason: PubAckReason) -> bool {
+    matches!(reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers)
 }
 
 /// Hands one message to rumqttc.

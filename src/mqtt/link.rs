@@ -24,6 +24,8 @@ use crate::clock::Clock;
 /// How many messages may wait for the reader of [`Events`] before those at QoS 0 are dropped. At QoS 1 the broker stops
 /// by itself, since it waits for our acknowledgements.
 const MAX_UNREAD: usize = 1024;
+/// The same in bytes.
+const MAX_UNREAD_WEIGHT: usize = 16 << 20;
 
 /// A connection to the broker that is kept up for as long as Latchkey runs. Clones are the same link.
 #[derive(Clone)]
@@ -32,8 +34,15 @@ pub struct Link(Arc<Shared>);
 /// What the link tells, in order. It has to be read: when a thousand messages wait, those at QoS 0 are dropped.
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<LinkEvent>,
-    n_unread: Arc<AtomicUsize>,
+    unread: Arc<Unread>,
     ended: CancellationToken,
+}
+
+/// Messages that wait to be read, and what they weigh in bytes.
+#[derive(Default)]
+struct Unread {
+    count: AtomicUsize,
+    weight: AtomicUsize,
 }
 
 /// Figures of a link since it was started.
@@ -65,7 +74,7 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     ended: CancellationToken,
     events: mpsc::UnboundedSender<LinkEvent>,
-    n_unread: Arc<AtomicUsize>,
+    unread: Arc<Unread>,
 }
 
 impl Link {
@@ -76,7 +85,7 @@ impl Link {
     pub fn start(settings: LinkSettings, clock: Clock) -> Result<(Self, Events, JoinHandle<()>), TlsError> {
         let tls = settings.tls.as_ref().map(super::TlsSettings::to_client_config).transpose()?;
         let (sender, receiver) = mpsc::unbounded_channel();
-        let n_unread = Arc::new(AtomicUsize::new(0));
+        let unread = Arc::new(Unread::default());
         let shared = Arc::new(Shared {
             clock,
             outbox: Mutex::new(Outbox::new(settings.outbox_limit)),
@@ -88,7 +97,7 @@ impl Link {
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
             events: sender,
-            n_unread: n_unread.clone(),
+            unread: unread.clone(),
         });
         let session = Session::new(settings, tls, shared.clone());
         let ended = shared.ended.clone();
@@ -97,7 +106,7 @@ impl Link {
             let _ends = ends;
             session.run().await;
         });
-        Ok((Self(shared), Events { receiver, n_unread, ended }, task))
+        Ok((Self(shared), Events { receiver, unread, ended }, task))
     }
 
     /// Puts a message into the outbox, from where it goes in order as soon as there is a connection. Never blocks.
@@ -133,7 +142,7 @@ impl Link {
             is_connected: self.is_connected(),
             connections: self.0.n_connections.load(Ordering::Relaxed),
             outbox,
-            unread: self.0.n_unread.load(Ordering::Relaxed),
+            unread: self.0.unread.count.load(Ordering::Relaxed),
             dropped,
         }
     }
@@ -166,8 +175,9 @@ impl Events {
             event = self.receiver.recv() => event,
             () = self.ended.cancelled() => None,
         };
-        if let Some(LinkEvent::Message(_)) = event {
-            self.n_unread.fetch_sub(1, Ordering::Relaxed);
+        if let Some(LinkEvent::Message(message)) = &event {
+            self.unread.count.fetch_sub(1, Ordering::Relaxed);
+            self.unread.weight.fetch_sub(message.weight(), Ordering::Relaxed);
         }
         event
     }
@@ -195,15 +205,17 @@ impl Shared {
     }
 
     pub(super) fn tell_message(&self, message: Inbound) {
-        let n_unread = self.n_unread.load(Ordering::Relaxed);
-        if message.qos == Qos::AtMostOnce && MAX_UNREAD <= n_unread {
+        let n_unread = self.unread.count.load(Ordering::Relaxed);
+        let is_full = MAX_UNREAD <= n_unread || MAX_UNREAD_WEIGHT <= self.unread.weight.load(Ordering::Relaxed);
+        if message.qos == Qos::AtMostOnce && is_full {
             debug!(topic = message.topic, "a message was dropped: too many wait to be read");
             return;
         }
         if n_unread + 1 == MAX_UNREAD {
             warn!(n_unread = MAX_UNREAD, "messages come in faster than they are handled; some may be dropped");
         }
-        self.n_unread.fetch_add(1, Ordering::Relaxed);
+        self.unread.count.fetch_add(1, Ordering::Relaxed);
+        self.unread.weight.fetch_add(message.weight(), Ordering::Relaxed);
         self.tell(LinkEvent::Message(message));
     }
 }

@@ -38,6 +38,8 @@ pub struct Inbound {
     pub retain: bool,
     /// The broker says that it may have sent this message before.
     pub dup: bool,
+    /// The broker had kept it for us while we were away, or may have.
+    pub was_kept: bool,
     pub response_topic: Option<String>,
     pub correlation_data: Option<Bytes>,
     /// To be handed to [`Link::ack`](super::Link::ack) in the end, whatever came of the message; only at QoS 1.
@@ -96,6 +98,16 @@ impl Outgoing {
         }
     }
 
+    /// Whether it says how something is, for whoever comes later. What clears a topic does not.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.retain && !self.payload.is_empty()
+    }
+
+    /// What it takes to keep the message, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.topic.len() + self.payload.len() + length(self.correlation_data.as_ref())
+    }
+
     /// Whether a broker takes this topic: one that does not would close the connection, and again each time that the
     /// message is sent. A response topic comes from whoever sent the request, so it cannot be trusted.
     pub(super) fn has_valid_topic(&self) -> bool {
@@ -105,6 +117,18 @@ impl Outgoing {
         };
         !self.topic.is_empty() && u16::try_from(self.topic.len()).is_ok() && !self.topic.contains(is_refused)
     }
+}
+
+impl Inbound {
+    /// What it takes to keep the message, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let properties = self.response_topic.as_ref().map_or(0, String::len) + length(self.correlation_data.as_ref());
+        self.topic.len() + self.payload.len() + properties
+    }
+}
+
+fn length(bytes: Option<&Bytes>) -> usize {
+    bytes.map_or(0, Bytes::len)
 }
 
 // Payloads may hold what a user pasted, so neither direction shows them.

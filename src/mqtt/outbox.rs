@@ -10,12 +10,14 @@ use super::message::{Outgoing, Qos};
 /// Messages in the order in which they were given, until the broker has acknowledged them.
 ///
 /// Of a retained topic only the last value counts: a newer one takes a waiting one out of the queue. What was on its
-/// way when a connection ended goes first on the next one. When the queue is full, the oldest message that is not
-/// retained goes.
+/// way when a connection ended goes first on the next one. When the queue is full, the oldest message goes that says
+/// nothing lasting. Those have a limit of their own in bytes, since others choose what answers to them weigh.
 pub(super) struct Outbox {
     limit: usize,
     is_online: bool,
     waiting: VecDeque<Entry>,
+    /// What those that say nothing lasting weigh together, in bytes.
+    passing_weight: usize,
     /// What was handed to the connection, in order. An acknowledged one leaves a gap until those before it are done,
     /// so the length is also the distance between the oldest and the newest packet id: rumqttc re-uses an id before
     /// its acknowledgement, and then hangs, if that grows beyond its limit.
@@ -45,12 +47,16 @@ struct Slot {
     entry: Option<Entry>,
 }
 
+/// How much messages that say nothing lasting may weigh together, in bytes.
+const MAX_PASSING_WEIGHT: usize = 16 << 20;
+
 impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
             is_online: false,
             waiting: VecDeque::new(),
+            passing_weight: 0,
             in_flight: VecDeque::new(),
             n_dropped: 0,
             has_warned: false,
@@ -65,13 +71,15 @@ impl Outbox {
         }
         if message.retain {
             message.qos = Qos::AtLeastOnce;
-            self.waiting.retain(|it| !(it.message.retain && it.message.topic == message.topic));
+            self.keep_waiting(|it| !(it.message.retain && it.message.topic == message.topic));
         } else if message.qos == Qos::AtMostOnce && !self.is_online {
             debug!(topic = message.topic, "not published: there is no connection, and the message is for now only");
             return;
         }
-        self.waiting.push_back(Entry { message, since: now });
-        if self.waiting.len() > self.limit {
+        let entry = Entry { message, since: now };
+        self.passing_weight += entry.passing_weight();
+        self.waiting.push_back(entry);
+        while self.limit < self.waiting.len() || MAX_PASSING_WEIGHT < self.passing_weight {
             self.drop_one();
         }
     }
@@ -83,10 +91,10 @@ impl Outbox {
         window: usize,
         mut send: impl FnMut(&Outgoing) -> Result<(), NotSent>,
     ) {
-        while let Some(mut entry) = self.waiting.pop_front() {
+        while let Some(mut entry) = self.take_first() {
             let is_certain = entry.message.qos == Qos::AtLeastOnce;
             if is_certain && window <= self.in_flight.len() {
-                self.waiting.push_front(entry);
+                self.put_first(entry);
                 return;
             }
             if !entry.age(now) {
@@ -97,7 +105,7 @@ impl Outbox {
                 Ok(()) if is_certain => self.in_flight.push_back(Slot { packet_id: None, entry: Some(entry) }),
                 Ok(()) => {}
                 Err(NotSent::Busy) => {
-                    self.waiting.push_front(entry);
+                    self.put_first(entry);
                     return;
                 }
                 Err(NotSent::Impossible(reason)) => {
@@ -133,12 +141,12 @@ impl Outbox {
     /// What was in flight waits again, in its old order and before everything else, unless it has been overtaken.
     pub(super) fn went_offline(&mut self) {
         self.is_online = false;
-        self.waiting.retain(|it| it.message.qos == Qos::AtLeastOnce);
-        for entry in self.in_flight.drain(..).rev().filter_map(|it| it.entry) {
+        self.keep_waiting(|it| it.message.qos == Qos::AtLeastOnce);
+        for entry in std::mem::take(&mut self.in_flight).into_iter().rev().filter_map(|it| it.entry) {
             let is_overtaken = entry.message.retain
                 && self.waiting.iter().any(|it| it.message.retain && it.message.topic == entry.message.topic);
             if !is_overtaken {
-                self.waiting.push_front(entry);
+                self.put_first(entry);
             }
         }
     }
@@ -157,9 +165,30 @@ impl Outbox {
         self.n_dropped
     }
 
+    fn take_first(&mut self) -> Option<Entry> {
+        let entry = self.waiting.pop_front()?;
+        self.passing_weight -= entry.passing_weight();
+        Some(entry)
+    }
+
+    fn put_first(&mut self, entry: Entry) {
+        self.passing_weight += entry.passing_weight();
+        self.waiting.push_front(entry);
+    }
+
+    fn keep_waiting(&mut self, is_kept: impl Fn(&Entry) -> bool) {
+        let weight = &mut self.passing_weight;
+        self.waiting.retain(|it| {
+            let is_kept = is_kept(it);
+            *weight -= if is_kept { 0 } else { it.passing_weight() };
+            is_kept
+        });
+    }
+
     fn drop_one(&mut self) {
-        let oldest_passing = self.waiting.iter().position(|it| !it.message.retain).unwrap_or(0);
+        let oldest_passing = self.waiting.iter().position(|it| !it.message.is_lasting()).unwrap_or(0);
         let dropped = self.waiting.remove(oldest_passing);
+        self.passing_weight -= dropped.as_ref().map_or(0, Entry::passing_weight);
         self.n_dropped += 1;
         if !self.has_warned {
             self.has_warned = true;
@@ -178,6 +207,11 @@ impl Outbox {
 // === impl Entry ===
 
 impl Entry {
+    /// What it weighs among those that say nothing lasting, in bytes.
+    fn passing_weight(&self) -> usize {
+        if self.message.is_lasting() { 0 } else { size_of::<Self>() + self.message.weight() }
+    }
+
     /// Takes the time that has passed off the message's expiry. False when nothing is left of it.
     fn age(&mut self, now: Duration) -> bool {
         let Some(expiry) = &mut self.message.message_expiry else { return true };
@@ -288,6 +322,21 @@ mod tests {
         }
         assert_eq!(outbox.n_dropped(), 2);
         assert_eq!(hand_over(&mut outbox, NOW, 10), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_others_make_us_say_does_not_outweigh_what_lasts() {
+        let mut outbox = outbox(100_000);
+        outbox.push(retained("a", "a"), NOW);
+        for number in 0..1000 {
+            outbox.push(Outgoing::passing("events", vec![b'x'; 64 * 1024]), NOW);
+            outbox.push(retained(&format!("cleared/{number}"), ""), NOW);
+        }
+        assert!(outbox.len() < 600 && 0 < outbox.n_dropped(), "{} wait", outbox.len());
+        assert_eq!(hand_over(&mut outbox, NOW, 1), ["a"], "what lasts was dropped");
+        outbox.went_offline();
+        hand_over(&mut outbox, NOW, usize::MAX);
+        assert_eq!(outbox.passing_weight, 0);
     }
 
     #[test]

@@ -130,6 +130,7 @@ async fn connect(
         client_id: format!("{}-check-{:08x}", settings.client_id, fastrand::u32(..)),
         session_expiry: Duration::ZERO,
         will: None,
+        echo_topic: None,
         subscriptions: filters.into_iter().map(subscription).collect(),
         ..settings.clone()
     };

@@ -69,7 +69,8 @@ impl Session {
         let filters = self.settings.to_filters(self.without_retained);
         debug!(host = self.settings.host, port = self.settings.port, "connecting to the MQTT broker");
 
-        let (mut connection, eventloop) = Connection::new(shared, &mut self.receipts, options, filters);
+        let echo_topic = self.settings.echo_topic.clone();
+        let (mut connection, eventloop) = Connection::new(shared, &mut self.receipts, options, filters, echo_topic);
         let outcome = connection.serve(eventloop).await;
         let ready_since = connection.ready_since();
 

@@ -46,6 +46,9 @@ pub struct LinkSettings {
     pub session_expiry: Duration,
     pub will: Option<Will>,
     pub subscriptions: Vec<Subscription>,
+    /// A topic of our own, to find the end of what the broker kept for us while we were away: what we say there comes
+    /// back behind all of that. Without it, what comes after the answer to our subscriptions counts as new.
+    pub echo_topic: Option<String>,
     /// How many messages wait for the broker at most; beyond that the oldest that is not retained goes.
     pub outbox_limit: usize,
     pub backoff: Backoff,
@@ -147,7 +150,7 @@ impl LinkSettings {
         options
     }
 
-    /// The filters for one SUBSCRIBE, in the order of the subscriptions.
+    /// The filters for one SUBSCRIBE, in the order of the subscriptions, and that of the echo.
     pub(super) fn to_filters(&self, without_retained: bool) -> Vec<Filter> {
         let to_filter = |it: &Subscription| Filter {
             path: it.filter.clone(),
@@ -160,7 +163,15 @@ impl LinkSettings {
                 RetainForwardRule::Never
             },
         };
-        self.subscriptions.iter().map(to_filter).collect()
+        let echo = self.echo_topic.as_ref().map(|topic| Filter {
+            path: topic.clone(),
+            // At QoS 0 it might overtake what is kept.
+            qos: QoS::AtLeastOnce,
+            nolocal: false,
+            preserve_retain: true,
+            retain_forward_rule: RetainForwardRule::Never,
+        });
+        self.subscriptions.iter().map(to_filter).chain(echo).collect()
     }
 }
 

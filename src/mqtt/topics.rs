@@ -99,6 +99,11 @@ impl Topics {
         format!("{}/bridge/info", self.base)
     }
 
+    /// What we say to ourselves after a connect, to know what the broker had kept for us.
+    pub fn echo(&self) -> String {
+        format!("{}/bridge/echo", self.base)
+    }
+
     pub fn state(&self, account: &AccountId) -> String {
         format!("{}/{account}/state", self.base)
     }
@@ -208,7 +213,13 @@ mod tests {
     #[test]
     fn nothing_that_is_published_is_heard_as_a_command() {
         let (topics, front) = (topics(), "front".parse().unwrap());
-        let spoken = [topics.bridge_info(), topics.event(&front), topics.advice(&front), topics.login_field(&front)];
+        let spoken = [
+            topics.echo(),
+            topics.bridge_info(),
+            topics.event(&front),
+            topics.advice(&front),
+            topics.login_field(&front),
+        ];
         let answers = Verb::ALL.map(|it| [topics.bridge_response(it), topics.account_response("front", it)]);
         for topic in spoken.into_iter().chain(answers.into_iter().flatten()) {
             assert_eq!(topics.parse(&topic), None, "{topic}");

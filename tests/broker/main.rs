@@ -7,3 +7,4 @@
 mod support;
 
 mod access_list;
+mod late;

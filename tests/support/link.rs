@@ -27,6 +27,7 @@ pub fn settings(port: u16) -> LinkSettings {
             delay: Duration::from_secs(10),
         }),
         subscriptions: vec![Subscription::new("base/commands/+", Qos::AtLeastOnce)],
+        echo_topic: None,
         outbox_limit: 1000,
         backoff: Backoff {
             min: Duration::from_millis(5),
