@@ -75,6 +75,8 @@ fn add_own(page: &mut Exposition, web: &Web) {
     page.metric(Gauge, "latchkey_build_info", "What runs.", [(build.map(|it| (it.0, it.1.to_owned())), 1)]);
     let started = web.started.as_second();
     page.single(Gauge, "latchkey_start_time_seconds", "When Latchkey was started, since the epoch.", started);
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    page.single(Gauge, "latchkey_tasks", "Tasks that run or wait inside Latchkey.", tasks);
     let streams = MOST_STREAMS - web.streams.available_permits();
     page.single(Gauge, "latchkey_event_streams", "Programs that listen to events.", streams);
 }

@@ -56,6 +56,7 @@ fn every_topic_is_in_the_reference() {
     let spoken = [
         topics.bridge_state(),
         topics.bridge_info(),
+        topics.echo(),
         topics.state(&account),
         topics.advice(&account),
         topics.event(&account),

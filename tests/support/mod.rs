@@ -5,4 +5,5 @@
 pub mod latchkey;
 pub mod link;
 pub mod mosquitto;
+pub mod relay;
 pub mod scripted_broker;
