@@ -11,9 +11,6 @@ fn every_link_leads_to_a_file_and_a_heading_that_there_are() {
     assert!(dead.is_empty(), "these lead nowhere:\n{}", dead.join("\n"));
 }
 
-/// Written at this very moment.
-const AWAITED: [&str; 1] = ["docs/install-compose.md"];
-
 /// Comments, hints and scripts name pages, too.
 #[test]
 fn every_page_that_is_named_elsewhere_is_there() {
@@ -28,8 +25,7 @@ fn every_page_that_is_named_elsewhere_is_there() {
             named.extend(pages.map(|it| (format!("{}:{}", file.display(), number + 1), it.to_owned())));
         }
     }
-    let missing: Vec<_> =
-        named.iter().filter(|it| !root().join(&it.1).is_file() && !AWAITED.contains(&it.1.as_str())).collect();
+    let missing: Vec<_> = named.iter().filter(|it| !root().join(&it.1).is_file()).collect();
     assert!(!named.is_empty() && missing.is_empty(), "{missing:?}");
 }
 
