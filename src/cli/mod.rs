@@ -241,3 +241,42 @@ impl StopSignals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{catch_unwind, set_hook, take_hook},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told_by_its_place_and_without_its_words() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            set_hook(Box::new(tell_panic));
+            let panicked = catch_unwind(|| panic!("cannot read canary-token"));
+            drop(take_hook());
+            assert!(panicked.is_err());
+        });
+        let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(said.contains("a fault inside Latchkey") && said.contains("src/cli/mod.rs:"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}

@@ -2,9 +2,14 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod canaries;
+mod command_line;
+mod commands;
+mod configuration;
 mod files;
 mod process;
 mod walk;
+mod web;
 
 #[path = "../support/mod.rs"]
 mod support;
