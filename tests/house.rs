@@ -6,10 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use latchkey::account::{Grant, Proposal, Record, Secret};
+use latchkey::{
+    account::{Grant, Proposal, Record, Secret},
+    web::WebKey,
+};
 use static_assertions::assert_not_impl_any;
 
 assert_not_impl_any!(Secret: fmt::Display, serde::Serialize, std::ops::Deref, AsRef<str>, Into<String>);
+// It is compared by its digest, in constant time, or not at all.
+assert_not_impl_any!(WebKey: PartialEq, AsRef<[u8]>, fmt::Debug, Clone);
 assert_not_impl_any!(Grant: fmt::Display, serde::Serialize);
 assert_not_impl_any!(Record: fmt::Display, serde::Serialize);
 assert_not_impl_any!(Proposal: fmt::Display, serde::Serialize);
@@ -97,6 +102,46 @@ fn every_file_says_what_it_is() {
     assert_eq!(silent, Vec::<PathBuf>::new());
 }
 
+#[test]
+fn nothing_of_ours_is_unsafe_and_a_build_asks_nothing_of_a_network() {
+    assert!(text_of("Cargo.toml").contains("\nunsafe_code = \"forbid\"\n"));
+    let build = text_of("build.rs");
+    assert!(!["std::net", "http:", "https:", "Tcp", "Udp"].iter().any(|it| build.contains(it)));
+    let programs: Vec<&str> = build.split("Command::new(").skip(1).map(|it| it.split(')').next().unwrap()).collect();
+    assert_eq!(programs, ["\"git\""]);
+}
+
+#[test]
+fn every_dependency_is_one_that_was_looked_at() {
+    let lock = text_of("Cargo.lock");
+    let foreign: Vec<&str> = lock.split("[[package]]").filter(|it| it.contains("\nsource = ")).collect();
+    assert!(100 < foreign.len());
+    for package in foreign {
+        assert!(package.contains("\nsource = \"registry+") && package.contains("\nchecksum = "), "{package}");
+    }
+    for script in ["test", ".ci/run", "Dockerfile"] {
+        let text = text_of(script);
+        let building = |it: &&str| {
+            ["test", "build", "clippy", "doc", "install"].iter().any(|verb| it.contains(&format!("cargo {verb} ")))
+        };
+        for line in text.lines().filter(|it| !it.trim_start().starts_with('#')).filter(building) {
+            assert!(line.contains("--locked"), "{script}: {line}");
+        }
+    }
+}
+
+/// `.ci/run` warns of those that have run out.
+#[test]
+fn every_exception_for_a_dependency_ends_on_a_day() {
+    let text = text_of("deny.toml");
+    let exceptions: Vec<&str> = text.lines().filter(|it| it.contains("RUSTSEC-")).collect();
+    assert!(!exceptions.is_empty());
+    for exception in exceptions {
+        let day = exception.split_once("; until ").and_then(|it| it.1.get(..10)).unwrap_or_default();
+        assert!(day.parse::<jiff::civil::Date>().is_ok(), "{exception}");
+    }
+}
+
 const NOWHERE: Vec<String> = Vec::new();
 
 /// Lines of code outside of comments and tests that hold one of `words`, in the files that `is_meant`.
@@ -111,6 +156,10 @@ fn naming(words: &[&str], is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
         }
     }
     found
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// All source files, by their path below `src`.

@@ -1,6 +1,6 @@
 //! Whom the admin API refuses, and what it does not bear.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -40,6 +40,57 @@ async fn every_route_but_health_is_refused_without_the_key() {
     }
     for headers in ["X-Latchkey-Key: \r\n", "X-Latchkey-Key: the-key-of-the-test\r\n", "X-Metron-Key: \u{e9}\r\n"] {
         assert_eq!(house.send_with("GET", "/v1/accounts", headers, "").await.status, 401, "{headers}");
+    }
+    assert_eq!(refreshes(), before, "somebody got through");
+    assert!(house.aqara.counters().scene_runs.is_empty());
+}
+
+/// Sends a request from an address of its own: wrong keys from one address are soon not looked at any more.
+async fn from(number: u32, house: &House, request: &str) -> Answer {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::from_bits(0x7f02_0000 + number), 0).into()).unwrap();
+    exchange(socket.connect(house.address).await.unwrap(), request).await
+}
+
+#[tokio::test]
+async fn no_route_lets_in_whoever_shows_something_else_than_the_key() {
+    let house = House::signed_in().await;
+    let page = "Sec-Fetch-Site: same-origin\r\nX-Latchkey-Page: 1\r\n";
+    let shown = [
+        String::new(),
+        "X-Latchkey-Key: \r\n".to_owned(),
+        format!("X-Latchkey-Key: {}\r\n", &KEY[1..]),
+        format!("X-Latchkey-Key: {KEY}x\r\n"),
+        format!("X-Latchkey-Key: wrong\r\nX-Latchkey-Key: {KEY}\r\n"),
+        format!("X-Metron-Key: {}\r\n", KEY.to_uppercase()),
+        format!("Authorization: {KEY}\r\n"),
+        "Authorization: Bearer \r\n".to_owned(),
+        format!("Cookie: latchkey_{}=wrong\r\n{page}", house.address.port()),
+        format!("Cookie: latchkey_{}=\r\n{page}", house.address.port()),
+        format!("X-Ingress-Path: /api/hassio_ingress/x\r\n{page}"),
+    ];
+    let mut asked: Vec<(String, String)> = routes(&house).await;
+    let paths: Vec<String> = asked.iter().map(|it| it.1.clone()).collect();
+    assert!(15 < asked.len());
+    // Ways around: other methods, and other ways to write a path.
+    for method in ["HEAD", "OPTIONS", "TRACE", "PATCH", "LATCH"] {
+        asked.extend(paths.iter().map(|it| (method.to_owned(), it.clone())));
+    }
+    let spellings =
+        ["/healthz/../v1/accounts", "/healthz/", "//healthz", "/HEALTHZ", "/v1//accounts", "/%76%31/accounts"];
+    asked.extend(spellings.map(|it| ("GET".to_owned(), it.to_owned())));
+    asked.retain(|it| !matches!(it.1.as_str(), "/healthz" | "/readyz"));
+    // What can be acted on is listed in the background meanwhile, so not all calls are counted.
+    let refreshes = || (house.akuvox.counters().refreshes, house.aqara.counters().refreshes);
+    let before = refreshes();
+    for (number, (method, path)) in asked.iter().enumerate() {
+        for lines in &shown {
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}Content-Length: 2\r\n\r\n{{}}"
+            );
+            let answer = from(number as u32, &house, &request).await;
+            assert_eq!(answer.status, 401, "{method} {path} with {lines:?}: {}", answer.text);
+        }
     }
     assert_eq!(refreshes(), before, "somebody got through");
     assert!(house.aqara.counters().scene_runs.is_empty());
@@ -161,6 +212,46 @@ async fn until_closed(mut stream: TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// As [`until_closed`], while a byte is sent every half second: of `text`, and then blanks.
+async fn dripped(stream: TcpStream, text: &str) -> String {
+    let (read, mut write) = stream.into_split();
+    let dripping = async {
+        for byte in text.bytes().chain(std::iter::repeat(b' ')) {
+            if write.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        std::future::pending().await
+    };
+    let mut bytes = Vec::new();
+    let mut read = read;
+    let closed = tokio::time::timeout(Duration::from_secs(60), read.read_to_end(&mut bytes));
+    tokio::select! {
+        closed = closed => drop(closed.expect("still open")),
+        () = dripping => {}
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_takes_all_places_and_says_nothing_loses_them() {
+    let house = House::new().await;
+    let mut silent = Vec::new();
+    while silent.len() < 128 {
+        silent.push(TcpStream::connect(house.address).await.unwrap());
+    }
+    let ask = async || house.send_with("GET", "/healthz", "", "").await.status;
+    assert_eq!(ask().await, 0, "there is no place left");
+    let served = async {
+        while ask().await != 200 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), served).await.expect("nobody is served any more");
+    drop(silent);
+}
+
 #[tokio::test]
 async fn a_client_that_dawdles_is_given_up() {
     let house = House::signed_in().await;
@@ -175,12 +266,23 @@ async fn a_client_that_dawdles_is_given_up() {
         "PUT /v1/accounts/home/tokens HTTP/1.1\r\nHost: localhost\r\nX-Latchkey-Key: {KEY}\r\nContent-Length: 100\r\n\r\n{{"
     ));
     let idle = begun("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()).await;
-    let (head, silent, body, idle) = tokio::join!(
-        until_closed(head),
-        until_closed(silent),
-        async { until_closed(body.await).await },
-        until_closed(idle)
-    );
+    // Whoever always says something, and never all of it, has no more time than others.
+    let head_by_drops = begun(String::new()).await;
+    let body_by_drops = begun(format!(
+        "PUT /v1/accounts/home/tokens HTTP/1.1\r\nHost: localhost\r\nX-Latchkey-Key: {KEY}\r\nContent-Length: 1000\r\n\r\n"
+    ))
+    .await;
+    let drops =
+        async { tokio::join!(dripped(head_by_drops, "GET / HTTP/1.1\r\nX-Long: aaaa"), dripped(body_by_drops, "{")) };
+    let (drops, (head, silent, body, idle)) = tokio::join!(drops, async {
+        tokio::join!(
+            until_closed(head),
+            until_closed(silent),
+            async { until_closed(body.await).await },
+            until_closed(idle)
+        )
+    });
+    assert!(!drops.0.contains("200 OK") && drops.1.starts_with("HTTP/1.1 408"), "{drops:?}");
     assert!(!head.contains("200 OK"), "{head}");
     assert!(!silent.contains("200 OK"));
     assert!(body.starts_with("HTTP/1.1 408"), "{body}");
