@@ -47,8 +47,12 @@ use std::{
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::{Targets, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use import::read_as_text as read_import;
@@ -188,14 +192,15 @@ impl ConfigArgs {
 }
 
 fn start_log(settings: &LogSettings) {
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let filter = settings.filter.parse().unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
     let guard = filter_fn(may_be_logged);
     match settings.format {
         LogFormat::Human => {
-            builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish().with(guard).init();
+            let ansi = io::stderr().is_terminal();
+            builder.with_target(false).with_ansi(ansi).finish().with(filter).with(guard).init();
         }
-        LogFormat::Json => builder.json().flatten_event(true).finish().with(guard).init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(filter).with(guard).init(),
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::section::Section;
 
 /// What is logged, and how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// A filter as `tracing_subscriber::EnvFilter` reads it: `info`, or `info,latchkey::keeper=debug`; `info` by
+    /// A filter as `tracing_subscriber::filter::Targets` reads it: `info`, or `info,latchkey::keeper=debug`; `info` by
     /// default. `RUST_LOG` wins over the configuration.
     pub filter: String,
     pub format: LogFormat,
@@ -27,7 +27,7 @@ pub enum LogFormat {
 
 pub(super) fn read(mut section: Section<'_>, environment: &HashMap<String, String>) -> LogSettings {
     let level = section.parsed_by("level", "info", read_filter);
-    let rust_log = environment.get("RUST_LOG").filter(|it| EnvFilter::try_new(it).is_ok() && !it.trim().is_empty());
+    let rust_log = environment.get("RUST_LOG").filter(|it| is_filter(it) && !it.trim().is_empty());
     let settings = LogSettings {
         filter: rust_log.cloned().or(level).unwrap_or_else(|| "info".to_owned()),
         format: section
@@ -41,9 +41,13 @@ pub(super) fn read(mut section: Section<'_>, environment: &HashMap<String, Strin
 /// A filter. A bare word must be a level: the filter's own grammar would take `wran` for the name of a module.
 fn read_filter(text: &str) -> Result<String, String> {
     let is_level = |it: &str| it.trim().parse::<LevelFilter>().is_ok();
-    let has_meaning = text.split(',').all(|it| it.contains(['=', '[']) || is_level(it));
-    if has_meaning && EnvFilter::try_new(text).is_ok() {
+    let has_meaning = text.split(',').all(|it| it.contains('=') || is_level(it));
+    if has_meaning && is_filter(text) {
         return Ok(text.to_owned());
     }
     Err("expected off, error, warn, info, debug or trace, or a filter such as info,latchkey::keeper=debug".to_owned())
+}
+
+fn is_filter(text: &str) -> bool {
+    text.parse::<Targets>().is_ok()
 }

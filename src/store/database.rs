@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -25,6 +26,9 @@ const SPENT: u8 = 0x10;
 /// After a kill the lock of sled's file may linger for a moment.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A minute.
+const TIMER_SLACK_NANOSECONDS: u64 = 60_000_000_000;
 
 /// Keys and values.
 pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -173,7 +177,7 @@ impl Database {
             State::Broken(breakage) => return Err(StoreError::Database { reason: breakage.reason.clone() }),
         };
         // sled panics on some damage. It is dropped then, so nothing half-done is seen again.
-        let breakage = match catch_unwind(AssertUnwindSafe(|| work(database))) {
+        let breakage = match unhurried(|| catch_unwind(AssertUnwindSafe(|| work(database)))) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => breakage(&error),
             Err(_) => Breakage { reason: "sled panicked".to_owned(), is_damage: true },
@@ -201,7 +205,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
         .mode(sled::Mode::LowSpace);
     let mut tries = 1;
     loop {
-        let error = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        let error = match unhurried(|| catch_unwind(AssertUnwindSafe(|| config.open()))) {
             Ok(Ok(database)) => {
                 let _ = keep_private(path);
                 return Ok(database);
@@ -216,6 +220,23 @@ fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
         tries += 1;
         std::thread::sleep(LOCK_PAUSE);
     }
+}
+
+/// The threads that sled keeps for its writes, from its first one on, look around once a second, all seven of them and for
+/// ever, although they are told of every piece of work. They inherit from the thread that makes them how late its timers
+/// may be, so whoever calls sled is not in a hurry meanwhile. There is no timer in sled that anything waits for.
+fn unhurried<T>(work: impl FnOnce() -> T) -> T {
+    set_timer_slack(NonZeroU64::new(TIMER_SLACK_NANOSECONDS));
+    let result = work();
+    set_timer_slack(None);
+    result
+}
+
+/// None: as it was when the thread started.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "only Linux knows it"))]
+fn set_timer_slack(nanoseconds: Option<NonZeroU64>) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_current_timer_slack(nanoseconds);
 }
 
 /// Makes the folder where it is missing, and removes what a kill during an earlier open left: sled would read the partial
