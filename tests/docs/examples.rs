@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use super::{
     alert_rules,
-    page::{Block, Page, pages, read},
+    page::{Block, Page, pages},
+    shell,
     support::{
         latchkey::{Bench, Client, Latchkey, output},
         scripted_broker::PATIENCE,
@@ -249,12 +250,23 @@ fn configure(bench: &mut Bench) {
     bench.environment.push(("LATCHKEY__ACCOUNTS__HOME__LOGIN".to_owned(), home.account));
 }
 
+/// An example of what the reader has at hand is run, or a comment before it says why not.
 #[test]
-fn nothing_is_marked_that_is_no_shell() {
+fn every_example_that_could_be_run_is_or_says_why_not() {
+    let is_at_hand = |line: &str| {
+        let commands = shell::commands(line).into_iter();
+        commands.filter_map(|it| it.into_iter().next()).any(|it| it == "latchkey" || TOOLS.contains(&it.as_str()))
+    };
     for page in pages() {
-        for block in page.blocks.iter().filter(|it| it.mark.as_deref().is_some_and(|it| it.starts_with("run"))) {
-            assert_eq!(block.language, "sh", "{}:{}", page.path.display(), block.line);
+        for block in &page.blocks {
+            let mark = block.mark.as_deref().unwrap_or_default();
+            let place = format!("{}:{}", page.path.display(), block.line);
+            if block.language == "sh" && block.text.lines().any(is_at_hand) {
+                let is_marked = is_run(block) || mark.starts_with("not run: ");
+                assert!(is_marked, "{place}: put `<!-- run -->` before it, or `<!-- not run: ... -->` with the reason");
+            } else {
+                assert!(!is_run(block), "{place} is marked, and is no example in a shell");
+            }
         }
     }
-    assert!(read("docs/mqtt.md").contains("<!-- run -->"));
 }

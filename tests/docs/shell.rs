@@ -2,15 +2,20 @@
 
 /// The commands of `latchkey` in a line of shell, each with its arguments.
 pub(crate) fn latchkey_commands(line: &str) -> Vec<Vec<String>> {
-    let is_assignment =
-        |it: &String| it.split_once('=').is_some_and(|it| it.0.chars().all(|it| it.is_ascii_uppercase() || it == '_'));
-    let commands =
-        commands(line).into_iter().map(|words| words.into_iter().skip_while(is_assignment).collect::<Vec<_>>());
-    commands.filter(|it| it.first().is_some_and(|it| it == "latchkey" || it.ends_with("/latchkey"))).collect()
+    let is_ours = |it: &Vec<String>| it[0] == "latchkey" || it[0].ends_with("/latchkey");
+    commands(line).into_iter().filter(is_ours).collect()
 }
 
-/// The commands of a line: what stands between pipes, without comments and redirections.
-fn commands(line: &str) -> Vec<Vec<String>> {
+/// The commands of a line: what stands between pipes, without assignments before, comments and redirections.
+pub(crate) fn commands(line: &str) -> Vec<Vec<String>> {
+    let is_assignment =
+        |it: &String| it.split_once('=').is_some_and(|it| it.0.chars().all(|it| it.is_ascii_uppercase() || it == '_'));
+    let commands = parts(line).into_iter();
+    let commands = commands.map(|words| words.into_iter().skip_while(is_assignment).collect::<Vec<_>>());
+    commands.filter(|it| !it.is_empty()).collect()
+}
+
+fn parts(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -40,7 +45,6 @@ fn commands(line: &str) -> Vec<Vec<String>> {
         }
     }
     commands.last_mut().unwrap().extend(word);
-    commands.retain(|it| !it.is_empty());
     commands
 }
 
