@@ -87,8 +87,15 @@ async fn run_page(page: &Page) -> usize {
             }
             other => panic!("{place} is marked {other:?}"),
         }
+        reader.heard_nothing_unknown();
     }
     n_commands
+}
+
+/// Whether a topic is one of `latchkey/<account>/state` and the like.
+fn is_like(topic: &str, pattern: &str) -> bool {
+    let (levels, wanted): (Vec<&str>, Vec<&str>) = (topic.split('/').collect(), pattern.split('/').collect());
+    levels.len() == wanted.len() && wanted.iter().zip(levels).all(|it| it.0.starts_with('<') || *it.0 == it.1)
 }
 
 fn is_there(tool: &str) -> bool {
@@ -166,6 +173,17 @@ impl Reader {
         for answer in answers {
             let reply: Value = serde_json::from_slice(&answer.payload).unwrap();
             assert_eq!(reply["status"], "ok", "{place}: {}: {reply}", answer.topic);
+        }
+    }
+
+    /// Whatever was said at the broker has a topic that the reference has.
+    fn heard_nothing_unknown(&self) {
+        let page = Page::of("docs/mqtt.md");
+        let known = ["Where commands go", "What Latchkey publishes"].map(|it| page.first_cells(it)).concat();
+        let is_known =
+            |topic: &str| topic.starts_with("latchkey/reply/") || known.iter().any(|pattern| is_like(topic, pattern));
+        for heard in self.client.since(0).into_iter().filter(|it| it.topic.starts_with("latchkey/")) {
+            assert!(is_known(&heard.topic), "docs/mqtt.md lacks {}", heard.topic);
         }
     }
 
