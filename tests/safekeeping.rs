@@ -38,6 +38,12 @@ fn assert_refused(output: &Output, why: &str, mend: &str) {
     assert!(stderr.contains(why) && stderr.contains(mend) && stderr.lines().count() == 1, "{stderr}");
 }
 
+/// The reply document, which is all that is said.
+fn json(output: &Output) -> serde_json::Value {
+    assert!(output.stderr.is_empty(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)))
+}
+
 fn write_passphrase(bench: &Bench, text: &str) -> PathBuf {
     let path = bench.folder.path().join("passphrase");
     fs::write(&path, text).unwrap();
@@ -58,6 +64,10 @@ async fn what_a_backup_brings_back_is_tried_once_and_whoever_asks_hears_which_lo
     let backup = bench.folder.path().join("logins.backup");
     let made = run(&bench, &["backup", text(&backup), "--passphrase-file", text(&passphrase)]).await;
     assert_eq!(code(&made), 0, "{}", said(&made));
+    let again = json(
+        &run(&bench, &["backup", text(&backup), "--overwrite", "--json", "--passphrase-file", text(&passphrase)]).await,
+    );
+    assert_eq!(again["data"], serde_json::json!({ "file": backup, "accounts": ["front_door", "home"] }));
     assert!(said(&made).contains("front_door, home"), "{}", said(&made));
     // One login is renewed after that, so what the backup has of it is spent.
     let reply = client.request("latchkey/home/refresh_tokens", b"{}").await;
@@ -140,11 +150,20 @@ async fn a_restore_takes_the_place_of_nothing_unless_it_is_set_aside() {
     write_passphrase(&bench, "other words than those");
     assert_refused(&run(&bench, &restore).await, "the passphrase is wrong", "Give the passphrase");
     write_passphrase(&bench, PASSPHRASE);
+    let refused = json(&run(&bench, &[&restore[..], &["--json"]].concat()).await);
+    assert_eq!((&refused["status"], &refused["error"]["code"]), (&"error".into(), &"store".into()), "{refused}");
     let foreign = ["restore", text(&passphrase), "--passphrase-file", text(&passphrase)];
     assert_refused(&run(&bench, &foreign).await, "no backup", "latchkey backup");
     let restored = run(&bench, &[&restore[..], &["--set-aside"]].concat()).await;
     assert_eq!(code(&restored), 0, "{}", said(&restored));
     assert!(said(&restored).contains("before-restore-"), "{}", said(&restored));
+    let restored = json(&run(&bench, &[&restore[..], &["--set-aside", "--json"]].concat()).await);
+    let account = serde_json::json!({ "entry_id": "front_door", "generation": null, "last_refresh_at": null, "configured": true });
+    assert!(restored["data"]["set_aside"].as_str().unwrap().contains("before-restore-"), "{restored}");
+    assert!(
+        restored["data"]["accounts"].as_array().unwrap().is_empty() || restored["data"]["accounts"][0] == account,
+        "{restored}"
+    );
     assert!(bench.run().await.stop().await.success());
 }
 
@@ -183,6 +202,12 @@ async fn a_key_that_is_given_is_changed_to_one_in_a_file() {
     let changed = run(&bench, &["rotate-key", "--to", text(&to)]).await;
     assert_eq!(code(&changed), 0, "{}", said(&changed));
     assert!(said(&changed).contains("Give Latchkey that key"), "{}", said(&changed));
+    let to_another = bench.folder.path().join("newer-key");
+    bench.environment.clear();
+    bench.environment.push(("LATCHKEY__STORE__KEY_FILE".to_owned(), text(&to).to_owned()));
+    let changed = json(&run(&bench, &["rotate-key", "--json", "--to", text(&to_another)]).await);
+    assert_eq!(changed["data"], serde_json::json!({ "key_file": to_another, "still_old": [] }));
+    let to = to_another;
     bench.environment.clear();
     bench.environment.push(("LATCHKEY__STORE__KEY_FILE".to_owned(), text(&to).to_owned()));
     assert!(bench.run().await.stop().await.success());

@@ -40,6 +40,6 @@ pub use record::{
 pub use refresh::{Ending, Patience, Settlement};
 pub use schedule::next_refresh;
 pub use secret::{Masked, Secret};
-pub(crate) use status::rfc3339;
 pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
+pub(crate) use status::{rfc3339, shown_time};
 pub use update::{Proposal, ProposedTokens, Taken};

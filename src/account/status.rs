@@ -195,12 +195,14 @@ fn shown_skew(vendor_ahead_by: SignedDuration) -> i64 {
     if vendor_ahead_by.abs() < LEAST_SKEW { 0 } else { vendor_ahead_by.as_secs() }
 }
 
-/// A time as it is shown: RFC 3339 in UTC, or null. Whole seconds are enough, and keep the history of Home Assistant quiet.
+/// A time as it is shown: RFC 3339 in UTC. Whole seconds are enough, and keep the history of Home Assistant quiet.
+pub(crate) fn shown_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
+/// As [`shown_time`], or null.
 pub(crate) fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.collect_str(&format_args!("{}", time.strftime("%Y-%m-%dT%H:%M:%S+00:00"))),
-        None => serializer.serialize_none(),
-    }
+    time.map(shown_time).serialize(serializer)
 }
 
 fn on_off<S: Serializer>(is_on: &bool, serializer: S) -> Result<S::Ok, S::Error> {

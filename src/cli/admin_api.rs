@@ -15,6 +15,7 @@ use crate::{
     account::{AccountId, Credential, Proposal, Secret},
     config::Settings,
     keeper::Command,
+    web::KEY_FILE,
 };
 
 use super::{
@@ -25,8 +26,6 @@ use super::{
     },
 };
 
-/// The key's file in the store's folder, where none is configured.
-const KEY_FILE: &str = "web.key";
 const KEY_HEADER: &str = "x-latchkey-key";
 /// A refresh that waits for its turn, is lost and is sent once more takes far less.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -12,7 +12,7 @@ use crate::{
     config::ConfigErrors,
     keeper::{CommandError, Reply},
     service::StartError,
-    store::StoreError,
+    store::{BackupError, StoreError},
 };
 
 use super::USAGE;
@@ -92,6 +92,15 @@ impl From<ConfigErrors> for Trouble {
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         Self::new("store", error.to_string(), error.mend())
+    }
+}
+
+impl From<BackupError> for Trouble {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => error.into(),
+            other => Self::new("backup", other.to_string(), other.mend()),
+        }
     }
 }
 

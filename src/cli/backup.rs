@@ -1,16 +1,18 @@
 //! `latchkey backup`: all logins in one sealed file.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::{clock::Clock, service, store};
 
-use super::{ConfigArgs, fail, passphrase::PassphraseArgs};
+use super::{
+    answer::{Answer, tell, text},
+    passphrase::PassphraseArgs,
+    seat::Common,
+    terminal,
+};
 
 /// Save all logins to one file that a passphrase seals
 ///
@@ -28,33 +30,31 @@ pub(super) struct BackupArgs {
     file: PathBuf,
 
     #[command(flatten)]
-    config: ConfigArgs,
-
-    #[command(flatten)]
     passphrase: PassphraseArgs,
 
     /// Replace the file if it exists
     #[arg(long)]
     overwrite: bool,
+
+    #[command(flatten)]
+    common: Common,
 }
 
-pub(super) async fn backup(args: &BackupArgs) -> ExitCode {
-    let settings = match args.config.load() {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
-    let passphrase = match args.passphrase.choose().await {
-        Ok(passphrase) => passphrase,
-        Err(why) => return fail(format_args!("{why}")),
-    };
-    let store = service::store_settings(&settings);
-    match store::back_up(&store, &Clock::system(), &passphrase, &args.file, args.overwrite) {
-        Ok(accounts) => {
-            let names = Vec::from_iter(accounts.iter().map(ToString::to_string)).join(", ");
-            let names = if names.is_empty() { "none" } else { &names };
-            let _ = writeln!(io::stdout(), "{} holds the logins: {names}", args.file.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(format_args!("{error}. {}", error.mend())),
-    }
+pub(super) async fn backup(args: BackupArgs) -> ExitCode {
+    let answer = carry_out(&args).await;
+    tell(&answer, args.common.json, |data| {
+        let names: Vec<&str> = data["accounts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        format!("{} holds the logins: {names}", text(data, "file"))
+    })
+}
+
+/// `{"file", "accounts": ["<entry_id>"]}`.
+async fn carry_out(args: &BackupArgs) -> Answer {
+    let store = service::store_settings(&args.common.settings()?);
+    let passphrase = args.passphrase.choose().await?;
+    let (file, overwrite) = (args.file.clone(), args.overwrite);
+    let back_up = move || store::back_up(&store, &Clock::system(), &passphrase, &file, overwrite);
+    let accounts = terminal::patiently_blocking("sealing the backup", back_up).await?;
+    Ok(json!({ "file": args.file, "accounts": accounts }))
 }

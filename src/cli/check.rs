@@ -8,37 +8,39 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
     clock::Clock,
-    config::Settings,
+    config::{AccountSettings, Settings},
     mqtt::probe::{self, Denied, Probe},
     service,
     store::{SledStore, StoreError},
     vendor::{self, Http},
 };
 
-use super::ConfigArgs;
+use super::{
+    answer::{Answer, tell},
+    seat::Common,
+    terminal::{Paint, Tone, patiently},
+};
 
 /// A broker that holds small packets back answers in 40 ms or more on every network; one that does not, far sooner.
 const HELD_BACK: Duration = Duration::from_millis(38);
 /// Beyond this, signatures and schedules suffer.
 const WORST_SKEW_SECONDS: i64 = 120;
 
+/// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   latchkey check --config /etc/latchkey.toml
-  latchkey check --json | jq '.[] | select(.ok | not)'
+  latchkey check --json | jq '.data.findings[] | select(.ok | not)'
 
 It may run beside the service, and changes nothing. It ends with 1 where something is wrong.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-
-    /// Print the findings as one line of JSON
-    #[arg(long)]
-    json: bool,
+    common: Common,
 }
 
 /// One link of the chain.
@@ -51,21 +53,53 @@ struct Finding {
     mend: Option<String>,
 }
 
+/// The chain as far as it was walked. People read each finding as soon as there is one.
+struct Chain {
+    findings: Vec<Finding>,
+    is_told: bool,
+    width: usize,
+    paint: Paint,
+}
+
 pub(super) async fn check(args: CheckArgs) -> ExitCode {
-    let settings = match args.config.load() {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
+    let answer = walk(&args.common).await;
+    let code = tell(&answer, args.common.json, summary);
+    if answer.is_ok_and(|it| it["ok"] != true) { ExitCode::FAILURE } else { code }
+}
+
+/// `{"ok", "findings": [{"what", "ok", "says", "mend"}]}`; `mend` only where something could be better.
+async fn walk(args: &Common) -> Answer {
+    let settings = args.settings()?;
     let clock = Clock::system();
-    let mut findings = vec![
-        Finding::ok("configuration", format!("{} accounts", settings.accounts.len())),
-        check_store(&settings, &clock),
-    ];
-    findings.extend(check_broker(&settings, &clock).await);
-    findings.push(check_discovery(&settings));
-    findings.extend(check_clouds(&settings, &clock).await);
-    let _ = if args.json { print_json(&findings) } else { print_lines(&findings) };
-    if findings.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let http = Http::new(settings.keeper.call_timeout, clock.clone());
+    let accounts = settings.accounts.values().map(|it| (format!("{} ({})", it.id, vendor::kind(it)), it));
+    let accounts: Vec<(String, &AccountSettings)> = accounts.collect();
+    let width = accounts.iter().map(|it| it.0.len()).max().unwrap_or(0).max("home assistant".len());
+    let mut chain = Chain { findings: Vec::new(), is_told: !args.json, width, paint: Paint::for_stdout() };
+    chain.add([Finding::ok("configuration", format!("{} accounts", accounts.len()))]);
+    chain.add([check_store(&settings, &clock)]);
+    chain.add(patiently("asking the broker", check_broker(&settings, &clock)).await);
+    chain.add([check_discovery(&settings)]);
+    match http {
+        Ok(http) => {
+            for (what, account) in accounts {
+                let asking = format!("asking the cloud of {}", account.id);
+                chain.add([patiently(&asking, check_cloud(&what, account, &http, &clock)).await]);
+            }
+        }
+        Err(why) => chain.add([Finding::wrong("clouds", why, "See that this machine has CA certificates.")]),
+    }
+    let is_well = chain.findings.iter().all(|it| it.ok);
+    Ok(json!({ "ok": is_well, "findings": chain.findings }))
+}
+
+fn summary(data: &Value) -> String {
+    let findings = data["findings"].as_array().map_or(&[][..], Vec::as_slice);
+    match findings.iter().filter(|it| it["ok"] != true).count() {
+        0 => "All is well.".to_owned(),
+        1 => "One of them has to be mended.".to_owned(),
+        n => format!("{n} of them have to be mended."),
+    }
 }
 
 fn check_store(settings: &Settings, clock: &Clock) -> Finding {
@@ -139,61 +173,49 @@ fn check_discovery(settings: &Settings) -> Finding {
     Finding::ok("home assistant", says)
 }
 
-async fn check_clouds(settings: &Settings, clock: &Clock) -> Vec<Finding> {
-    let http = match Http::new(settings.keeper.call_timeout, clock.clone()) {
-        Ok(http) => http,
-        Err(why) => return vec![Finding::wrong("clouds", why, "See that this machine has CA certificates.")],
+async fn check_cloud(what: &str, account: &AccountSettings, http: &Http, clock: &Clock) -> Finding {
+    let vendor = vendor::connect(account, http);
+    let host = vendor.host();
+    let Some(time) = vendor.server_time().await else {
+        let mend = "Check the network, the region and the gate or base_url.";
+        return Finding::wrong(what, format!("{host} does not answer"), mend);
     };
-    let mut findings = Vec::new();
-    for account in settings.accounts.values() {
-        let vendor = vendor::connect(account, &http);
-        let (what, host) = (format!("{} ({})", account.id, vendor.kind()), vendor.host().to_owned());
-        let finding = match vendor.server_time().await {
-            None => Finding::wrong(
-                &what,
-                format!("{host} does not answer"),
-                "Check the network, the region and the gate or base_url.",
-            ),
-            Some(time) => {
-                let skew = time.duration_since(clock.now()).as_secs();
-                let side = if skew < 0 { "behind" } else { "ahead of" };
-                if WORST_SKEW_SECONDS < skew.abs() {
-                    Finding::wrong(
-                        &what,
-                        format!("{host} answers, and its clock is {} s {side} ours", skew.abs()),
-                        "Set this machine's clock.",
-                    )
-                } else {
-                    Finding::ok(&what, format!("{host} answers"))
-                }
-            }
-        };
-        findings.push(finding);
+    let skew = time.duration_since(clock.now()).as_secs();
+    let side = if skew < 0 { "behind" } else { "ahead of" };
+    if WORST_SKEW_SECONDS < skew.abs() {
+        let says = format!("{host} answers, and its clock is {} s {side} ours", skew.abs());
+        return Finding::wrong(what, says, "Set this machine's clock.");
     }
-    findings
+    Finding::ok(what, format!("{host} answers"))
 }
 
-fn print_lines(findings: &[Finding]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let width = findings.iter().map(|it| it.what.len()).max().unwrap_or(0);
-    for Finding { what, ok, says, mend } in findings {
-        let mark = match (ok, mend) {
-            (true, None) => "ok   ",
-            (true, Some(_)) => "could",
-            (false, _) => "WRONG",
+// === impl Chain ===
+
+impl Chain {
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            if self.is_told {
+                // Whoever has gone has read enough.
+                let _ = self.tell(&finding);
+            }
+            self.findings.push(finding);
+        }
+    }
+
+    fn tell(&self, Finding { what, ok, says, mend }: &Finding) -> io::Result<()> {
+        let width = self.width;
+        let (tone, mark) = match (ok, mend) {
+            (true, None) => (Tone::Good, "ok   "),
+            (true, Some(_)) => (Tone::Odd, "could"),
+            (false, _) => (Tone::Bad, "WRONG"),
         };
-        writeln!(out, "{mark} {what:width$}  {says}")?;
+        let mut out = io::stdout().lock();
+        writeln!(out, "{} {what:width$}  {says}", self.paint.paint(tone, mark))?;
         if let Some(mend) = mend {
             writeln!(out, "      {:width$}  -> {mend}", "")?;
         }
+        Ok(())
     }
-    Ok(())
-}
-
-fn print_json(findings: &[Finding]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, findings)?;
-    writeln!(out)
 }
 
 // === impl Finding ===

@@ -19,6 +19,7 @@ use crate::{
     },
     mqtt::{Outgoing, Qos},
     service::{Service, StartError},
+    web::KEY_FILE,
 };
 
 use super::{
@@ -37,7 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "\
 Examples:
   latchkey demo
-  latchkey demo --token-lifetime 10s --broker localhost:1883")]
+  latchkey demo --token-lifetime 10s --broker localhost:1883
+  latchkey demo --json | jq -r .web       # one line when all is up: mqtt_port, akuvox, aqara, store, web, key")]
 pub(super) struct DemoArgs {
     /// Print one line of JSON when all is up, and nothing else
     #[arg(long)]
@@ -194,7 +196,7 @@ impl Page {
     /// The key is the one that was made beside the demo's own store.
     fn of(service: &Service, store: &std::path::Path) -> io::Result<Self> {
         let address = service.web.ok_or(io::ErrorKind::NotConnected)?;
-        let key = Secret::new(std::fs::read_to_string(store.join("web.key"))?.trim());
+        let key = Secret::new(std::fs::read_to_string(store.join(KEY_FILE))?.trim());
         Ok(Self { url: format!("http://{address}/"), key })
     }
 }

@@ -94,7 +94,6 @@ Examples:
 
 `latchkey check` says before what is wrong. When it is told to stop, a renewal that is under way is brought to its end.")]
     Run(ConfigArgs),
-    /// Check configuration, store, broker and clouds; each line is ok or says the mend. Spends no token
     Check(check::CheckArgs),
     Health(health::HealthArgs),
     Status(status::StatusArgs),
@@ -167,9 +166,9 @@ pub fn main() -> ExitCode {
             Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
             Command::Completions(args) => completions::completions(&args),
             Command::AddOn(args) => add_on::add_on(args).await,
-            Command::Backup(args) => backup::backup(&args).await,
-            Command::Restore(args) => restore::restore(&args).await,
-            Command::RotateKey(args) => rotate_key::rotate_key(&args),
+            Command::Backup(args) => backup::backup(args).await,
+            Command::Restore(args) => restore::restore(args).await,
+            Command::RotateKey(args) => rotate_key::rotate_key(args).await,
             #[cfg(feature = "demo")]
             Command::Demo(args) => demo::demo(args).await,
             #[cfg(feature = "demo")]

@@ -1,16 +1,23 @@
 //! `latchkey restore`: the logins of a backup, in a store of this machine's own.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use crate::{clock::Clock, config::Settings, service, store, store::Restored};
+use crate::{
+    account::{AccountId, Record, shown_time},
+    clock::Clock,
+    config::Settings,
+    service, store,
+};
 
-use super::{ConfigArgs, fail, passphrase::PassphraseArgs};
+use super::{
+    answer::{Answer, tell, text},
+    passphrase::PassphraseArgs,
+    seat::Common,
+    terminal,
+};
 
 /// Bring the logins of a backup back
 ///
@@ -29,50 +36,59 @@ pub(super) struct RestoreArgs {
     file: PathBuf,
 
     #[command(flatten)]
-    config: ConfigArgs,
-
-    #[command(flatten)]
     passphrase: PassphraseArgs,
 
     /// Set the store that is there aside, and take its place
     #[arg(long)]
     set_aside: bool,
+
+    #[command(flatten)]
+    common: Common,
 }
 
-pub(super) async fn restore(args: &RestoreArgs) -> ExitCode {
-    let settings = match args.config.load() {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
-    let passphrase = match args.passphrase.give().await {
-        Ok(passphrase) => passphrase,
-        Err(why) => return fail(format_args!("{why}")),
-    };
+pub(super) async fn restore(args: RestoreArgs) -> ExitCode {
+    let answer = carry_out(&args).await;
+    tell(&answer, args.common.json, words)
+}
+
+/// `{"made_at", "accounts": [{"entry_id", "generation", "last_refresh_at", "configured"}], "set_aside"}`; what there is
+/// not is null.
+async fn carry_out(args: &RestoreArgs) -> Answer {
+    let settings = args.common.settings()?;
     let store = service::store_settings(&settings);
-    match store::restore(&store, &Clock::system(), &passphrase, &args.file, args.set_aside) {
-        Ok(restored) => {
-            let _ = tell(&restored, &settings);
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(format_args!("{error}. {}", error.mend())),
-    }
+    let passphrase = args.passphrase.give().await?;
+    let (file, set_aside) = (args.file.clone(), args.set_aside);
+    let restore = move || store::restore(&store, &Clock::system(), &passphrase, &file, set_aside);
+    let restored = terminal::patiently_blocking("opening the backup", restore).await?;
+    let accounts: Vec<Value> = restored.accounts.iter().map(|(id, record)| account(id, record, &settings)).collect();
+    Ok(json!({ "made_at": shown_time(restored.made_at), "accounts": accounts, "set_aside": restored.set_aside }))
 }
 
-fn tell(restored: &Restored, settings: &Settings) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "Restored from a backup made at {}:", restored.made_at)?;
-    let width = restored.accounts.iter().map(|(id, _)| id.as_str().len()).max().unwrap_or(0);
-    for (id, record) in &restored.accounts {
-        let tokens = match (&record.current, record.last_refresh_at) {
+fn account(id: &AccountId, record: &Record, settings: &Settings) -> Value {
+    json!({
+        "entry_id": id,
+        "generation": record.current.as_ref().map(|it| it.generation),
+        "last_refresh_at": record.last_refresh_at.map(shown_time),
+        "configured": settings.accounts.contains_key(id),
+    })
+}
+
+fn words(data: &Value) -> String {
+    let mut said = vec![format!("Restored from a backup made at {}:", text(data, "made_at"))];
+    let accounts = || data["accounts"].as_array().into_iter().flatten();
+    let width = accounts().map(|it| text(it, "entry_id").len()).max().unwrap_or(0);
+    for account in accounts() {
+        let tokens = match (account["generation"].as_u64(), account["last_refresh_at"].as_str()) {
             (None, _) => "no tokens".to_owned(),
-            (Some(grant), None) => format!("generation {}, never renewed", grant.generation),
-            (Some(grant), Some(at)) => format!("generation {}, last renewed at {at}", grant.generation),
+            (Some(generation), None) => format!("generation {generation}, never renewed"),
+            (Some(generation), Some(at)) => format!("generation {generation}, last renewed at {at}"),
         };
-        let stray = if settings.accounts.contains_key(id) { "" } else { " (not in the configuration: add it)" };
-        writeln!(out, "  {:width$}  {tokens}{stray}", id.as_str())?;
+        let stray = if account["configured"] == true { "" } else { " (not in the configuration: add it)" };
+        said.push(format!("  {:width$}  {tokens}{stray}", text(account, "entry_id")));
     }
-    if let Some(aside) = &restored.set_aside {
-        writeln!(out, "The store that was there is kept in {}.", aside.display())?;
+    if let Some(aside) = data["set_aside"].as_str() {
+        said.push(format!("The store that was there is kept in {aside}."));
     }
-    writeln!(out, "Start Latchkey: it tries each login once, and `condition` tells which live.")
+    said.push("Start Latchkey: it tries each login once, and `condition` tells which live.".to_owned());
+    said.join("\n")
 }

@@ -1,20 +1,17 @@
 //! `latchkey rotate-key`: another key for the store.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use crate::{
-    clock::Clock,
-    service,
-    store::{self, Rotated},
+use crate::{clock::Clock, service, store};
+
+use super::{
+    answer::{Answer, tell, text},
+    seat::Common,
+    terminal,
 };
-
-use super::{ConfigArgs, fail};
 
 /// Make a new key and seal the whole store with it
 ///
@@ -29,36 +26,35 @@ use super::{ConfigArgs, fail};
 With --to, give Latchkey the key in that file before you start it again: store.key_file, LATCHKEY__STORE__KEY, or the
 credential latchkey-store-key.")]
 pub(super) struct RotateKeyArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-
     /// Seal with the key in this file, which is made where there is none
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+
+    #[command(flatten)]
+    common: Common,
 }
 
-pub(super) fn rotate_key(args: &RotateKeyArgs) -> ExitCode {
-    let settings = match args.config.load() {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
-    match store::rotate_key(&service::store_settings(&settings), args.to.as_deref(), &Clock::system()) {
-        Ok(rotated) => {
-            let _ = tell(&rotated, args.to.is_some());
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(format_args!("{error}. {}", error.mend())),
-    }
+pub(super) async fn rotate_key(args: RotateKeyArgs) -> ExitCode {
+    let answer = carry_out(&args).await;
+    tell(&answer, args.common.json, |data| words(data, args.to.is_some()))
 }
 
-fn tell(rotated: &Rotated, is_elsewhere: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "The store is sealed with the new key in {}.", rotated.key_file.display())?;
+/// `{"key_file", "still_old": ["<file>"]}`: what is still sealed with the old key.
+async fn carry_out(args: &RotateKeyArgs) -> Answer {
+    let store = service::store_settings(&args.common.settings()?);
+    let to = args.to.clone();
+    let rotate = move || store::rotate_key(&store, to.as_deref(), &Clock::system());
+    let rotated = terminal::patiently_blocking("sealing the store with the new key", rotate).await?;
+    Ok(json!({ "key_file": rotated.key_file, "still_old": rotated.still_old }))
+}
+
+fn words(data: &Value, is_elsewhere: bool) -> String {
+    let mut said = vec![format!("The store is sealed with the new key in {}.", text(data, "key_file"))];
     if is_elsewhere {
-        writeln!(out, "Give Latchkey that key before you start it: it no longer opens with the old one.")?;
+        said.push("Give Latchkey that key before you start it: it no longer opens with the old one.".to_owned());
     }
-    for path in &rotated.still_old {
-        writeln!(out, "{} is still sealed with the old key; delete it when you need it no more.", path.display())?;
+    for path in data["still_old"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        said.push(format!("{path} is still sealed with the old key; delete it when you need it no more."));
     }
-    Ok(())
+    said.join("\n")
 }

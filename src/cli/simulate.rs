@@ -24,6 +24,11 @@ use super::StopSignals;
 /// Their tokens open nothing. `GET /_sim/` on any address says how to move their time, inject faults and read the codes
 /// that they send. Without --akuvox and --aqara, both run on free loopback ports.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  latchkey simulate
+  latchkey simulate --aqara 127.0.0.1:9000 --token-lifetime 60s
+  latchkey simulate --json | jq -r .akuvox.url")]
 pub struct SimulateArgs {
     /// Where the Akuvox gate listens; port 0 for a free one
     #[arg(long, value_name = "HOST:PORT")]

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use indicatif::{ProgressBar, ProgressFinish};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -99,28 +100,32 @@ pub(super) fn read_all(file: Option<&std::path::Path>) -> Result<Secret, Trouble
     }
 }
 
-/// Waits for `work`. After a second a person sees that it goes on.
+/// Waits for `work`. After a second a person at a terminal sees that it goes on; in a pipe there is nothing of that.
 pub(super) async fn patiently<T>(doing: &str, work: impl Future<Output = T>) -> T {
-    let work = std::pin::pin!(work);
-    let mut stderr = io::stderr();
-    if !stderr.is_terminal() {
-        return work.await;
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(SOON, &mut work).await {
+        return done;
     }
-    let mut work = work;
-    let mut pause = SOON;
-    for sign in ["|", "/", "-", "\\"].iter().cycle() {
-        match tokio::time::timeout(pause, &mut work).await {
-            Ok(done) => {
-                let _ = write!(stderr, "{}", if pause == SOON { "" } else { "\r\x1b[K" });
-                return done;
-            }
-            Err(_) => {
-                let _ = write!(stderr, "\r{sign} {doing}").and_then(|()| stderr.flush());
-                pause = TURN;
-            }
-        }
-    }
+    // It draws on stderr, where that is a terminal, and wipes itself away when it is dropped.
+    let spinner = ProgressBar::new_spinner().with_message(doing.to_owned()).with_finish(ProgressFinish::AndClear);
+    spinner.enable_steady_tick(TURN);
     work.await
+}
+
+/// As [`patiently`], for work that keeps a thread busy.
+pub(super) async fn patiently_blocking<T, E>(
+    doing: &str,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Trouble>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Trouble: From<E>,
+{
+    match patiently(doing, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(Trouble::from),
+        Err(_) => Err(Trouble::new("internal", "it ended by a fault inside Latchkey", "Nothing was thrown away.")),
+    }
 }
 
 /// How words are coloured on standard output, if at all.

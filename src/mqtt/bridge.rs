@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    account::AccountId,
+    account::{AccountId, shown_time},
     clock::{Clock, LOOK_AGAIN},
     homeassistant::{AccountCard, Announcer, Devices, advice},
     keeper::{Keeper, Notice},
@@ -76,7 +76,7 @@ struct Advice {
 impl Info {
     pub fn new(instance: String, keeper: &Keeper, started: Timestamp) -> Self {
         let accounts = keeper.accounts().map(|(id, vendor)| AccountInfo { id: id.clone(), vendor }).collect();
-        let started = started.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
+        let started = shown_time(started);
         Self { version: env!("CARGO_PKG_VERSION"), instance, accounts, started }
     }
 }

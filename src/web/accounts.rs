@@ -6,7 +6,7 @@ use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
 
 use crate::{
-    account::{AccountId, Code},
+    account::{AccountId, Code, shown_time},
     keeper::{Command, CommandError, Reply},
     mqtt::{
         request::{Request, Target},
@@ -176,7 +176,7 @@ pub(super) async fn access_token(
         Ok(live) => ok(json!({
             "entry_id": place.account,
             "access_token": live.access.expose(),
-            "expires_at": live.expires_at.map(|it| it.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()),
+            "expires_at": live.expires_at.map(shown_time),
             "generation": live.generation,
         })),
         Err(error) => answer(&Err(error), None),

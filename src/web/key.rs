@@ -12,8 +12,8 @@ use crate::{
     store::{StoreError, check_private, install_private},
 };
 
-/// The file in the folder of the store.
-const FILE: &str = "web.key";
+/// The file in the folder of the store, where no key is configured.
+pub const KEY_FILE: &str = "web.key";
 /// Our own, and the one that scripts for an earlier system send.
 const HEADERS: [&str; 2] = ["x-latchkey-key", "x-metron-key"];
 
@@ -33,7 +33,7 @@ impl WebKey {
     pub fn obtain(given: Option<&Secret>, folder: &Path) -> Result<Self, StoreError> {
         match given {
             Some(key) => Ok(Self::of(key)),
-            None => read_or_make(&folder.join(FILE)).map(|it| Self::of(&it)),
+            None => read_or_make(&folder.join(KEY_FILE)).map(|it| Self::of(&it)),
         }
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn a_key_is_made_once_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let key = WebKey::obtain(None, folder.path()).unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(KEY_FILE);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.trim().len(), 48);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_key_that_others_can_read_is_refused_and_an_empty_one_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(KEY_FILE);
         fs::write(&path, " \n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(WebKey::obtain(None, folder.path()), Err(StoreError::Loose { .. })));

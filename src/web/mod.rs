@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use answer::status_of;
 pub use hosts::AllowedHosts;
-pub use key::WebKey;
+pub use key::{KEY_FILE, WebKey};
 pub use refusal::RefusalCode;
 pub use server::{PortTaken, Server};
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
-    account::AccountId,
+    account::{AccountId, shown_time},
     clock::Clock,
     keeper::{Event, Notice},
 };
@@ -47,6 +47,6 @@ impl Recent {
 pub(super) fn told(account: &AccountId, event: &Event, at: Timestamp) -> Value {
     let mut data = json!(event);
     data["entry_id"] = json!(account);
-    data["at"] = json!(at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string());
+    data["at"] = json!(shown_time(at));
     data
 }

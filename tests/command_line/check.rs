@@ -25,7 +25,13 @@ async fn check(bench: &Bench) -> (i32, Vec<Value>) {
     command.arg("--json");
     let output = output(command).await;
     assert_eq!(stdout(&output).lines().count(), 1, "{}", stdout(&output));
-    (output.status.code().unwrap(), serde_json::from_str(&stdout(&output)).unwrap())
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let findings = document["data"]["findings"].as_array().unwrap().clone();
+    assert_eq!(
+        (&document["status"], &document["data"]["ok"]),
+        (&"ok".into(), &findings.iter().all(|it| it["ok"] == true).into())
+    );
+    (output.status.code().unwrap(), findings)
 }
 
 fn finding<'a>(findings: &'a [Value], what: &str) -> &'a Value {
@@ -57,6 +63,7 @@ async fn check_goes_through_the_chain_and_touches_nothing() {
     let for_people = output(bench.command("check")).await;
     assert!(for_people.status.success());
     assert_eq!(stdout(&for_people).lines().filter(|it| it.starts_with("ok   ")).count(), 6);
+    assert!(stdout(&for_people).ends_with("All is well.\n") && for_people.stderr.is_empty());
 }
 
 #[tokio::test]
@@ -103,6 +110,7 @@ async fn check_says_the_mend_for_everything_that_is_wrong() {
     let said = stdout(&for_people);
     assert_eq!(said.lines().filter(|it| it.starts_with("WRONG")).count(), 4, "{said}");
     assert_eq!(said.lines().filter(|it| it.contains("-> ")).count(), 4, "{said}");
+    assert!(said.ends_with("4 of them have to be mended.\n"), "{said}");
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use std::{
     thread,
 };
 
+use latchkey::demo::clouds::{Fault, FaultKind};
+
 use crate::{
-    alone, command,
+    alone, command, run,
     support::{latchkey::Bench, scripted_broker::PATIENCE},
 };
 
@@ -139,4 +141,23 @@ async fn colours_are_for_terminals_that_want_them() {
     plain.env("NO_COLOR", "1");
     let (code, shown) = at_terminal(plain, Terminal::ends).await;
     assert!(code == 0 && shown.contains("ok") && !shown.contains('\x1b'), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_over_a_second_shows_that_it_goes_on_at_a_terminal_alone() {
+    let bench = alone::signed_in().await;
+    let slow = || bench.akuvox.inject(Fault::new(FaultKind::Slow).lasting(3.0));
+    slow();
+    let (code, shown) = at_terminal(command(&bench, &["refresh", "front_door"]), |mut terminal| {
+        terminal.shows("waiting for the answer");
+        terminal.ends()
+    })
+    .await;
+    assert!(code == 0 && shown.contains("the tokens are renewed"), "{shown:?}");
+    // The line is wiped before the answer stands there.
+    let last = shown.rsplit('\r').find(|it| it.contains("the tokens are renewed")).unwrap();
+    assert!(!last.contains("waiting"), "{shown:?}");
+    slow();
+    let (code, said, complaints) = run(&bench, &["refresh", "front_door"], "").await;
+    assert!(code == 0 && !said.contains("waiting") && complaints.is_empty(), "{said}{complaints}");
 }
