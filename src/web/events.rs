@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderValue, header},
@@ -25,12 +26,16 @@ use tokio::{
     },
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{account::AccountId, keeper::Notice};
 
 use super::{
-    Web, recent,
+    Web,
+    guard::Admission,
+    recent,
     refusal::{Refusal, RefusalCode},
+    session::SessionKey,
 };
 
 /// Programs and pages that listen at a time.
@@ -49,12 +54,17 @@ const ROOM: usize = 64;
     get, path = "/v1/events", tag = "latchkey",
     responses((status = 200, body = String, content_type = "text/event-stream"))
 )]
-pub(super) async fn events(State(web): State<Arc<Web>>) -> Response {
+pub(super) async fn events(State(web): State<Arc<Web>>, Extension(admission): Extension<Admission>) -> Response {
     let Ok(place) = web.streams.clone().try_acquire_owned() else {
         return Refusal { retry_after: Some(60), ..Refusal::new(RefusalCode::TooManyStreams) }.respond("");
     };
+    let session = match admission {
+        Admission::Session(key) => Some(key),
+        Admission::Open | Admission::Key | Admission::Ingress => None,
+    };
     let (lines, received) = mpsc::channel(ROOM);
-    let stream = Stream { notices: web.keeper.subscribe(), web, lines, told: BTreeMap::new(), _place: place };
+    let notices = web.keeper.subscribe();
+    let stream = Stream { notices, web, session, lines, told: BTreeMap::new(), _place: place };
     tokio::spawn(stream.run());
     let mut response = Response::new(Body::new(Lines(received)));
     let headers = response.headers_mut();
@@ -64,9 +74,11 @@ pub(super) async fn events(State(web): State<Arc<Web>>) -> Response {
     response
 }
 
-/// One who listens. Its task ends when it goes away, and when Latchkey stops.
+/// One who listens. Its task ends when it goes away, when its session does, and when Latchkey stops.
 struct Stream {
     web: Arc<Web>,
+    /// By which it was let in, if it was by one.
+    session: Option<SessionKey>,
     notices: Receiver<Notice>,
     lines: Sender<Bytes>,
     /// The states that were told last, so that only news is.
@@ -74,15 +86,22 @@ struct Stream {
     _place: OwnedSemaphorePermit,
 }
 
-/// It has gone away.
+/// It has gone away, or is no longer welcome.
 struct Gone;
 
 impl Stream {
     async fn run(mut self) {
         let stop = self.web.stop.clone();
+        let signed_out = match self.session {
+            Some(key) => self.web.sessions.listen(key),
+            None => Some(CancellationToken::new()),
+        };
+        // It may have been signed out in this very moment.
+        let Some(signed_out) = signed_out else { return };
         tokio::select! {
             _ = self.tell_all() => {}
             () = stop.cancelled() => {}
+            () = signed_out.cancelled() => {}
         }
     }
 
@@ -93,6 +112,10 @@ impl Stream {
         }
         self.tell("past", &json!({ "events": self.web.recent.read() }).to_string()).await?;
         loop {
+            // As long as somebody listens a session is in use, and after a week it ends all the same.
+            if self.session.is_some_and(|it| self.web.sessions.listen(it).is_none()) {
+                return Err(Gone);
+            }
             let lines = self.lines.clone();
             let notice = tokio::select! {
                 notice = timeout(HEARTBEAT, self.notices.recv()) => notice,

@@ -20,6 +20,7 @@ use super::{
     page,
     refusal::{Refusal, RefusalCode},
     server::Peer,
+    session::SessionKey,
 };
 
 /// No command takes longer unless a disk hangs; the command itself goes on.
@@ -43,7 +44,7 @@ pub(super) enum Admission {
     Open,
     Key,
     /// The page's cookie.
-    Session,
+    Session(SessionKey),
     /// Home Assistant's ingress, which lets its own users through.
     Ingress,
 }
@@ -106,10 +107,11 @@ impl Web {
 
     /// Without a key it may be our page: with the cookie of a session, or shown by Home Assistant.
     fn admit_page(&self, request: &Request, is_by_ingress: bool) -> Result<Admission, Refusal> {
-        let admission = match is_by_ingress {
-            true => Admission::Ingress,
-            false if self.sessions.admits(request.headers()) => Admission::Session,
-            false => return Err(Refusal::new(RefusalCode::Unauthorized)),
+        let admission = if is_by_ingress {
+            Admission::Ingress
+        } else {
+            let session = self.sessions.shown(request.headers());
+            session.map(Admission::Session).ok_or(Refusal::new(RefusalCode::Unauthorized))?
         };
         if !self.public_origin.is_our_page(request.method(), request.headers()) {
             return Err(Refusal::new(RefusalCode::WrongOrigin));

@@ -16,9 +16,10 @@ use axum::{
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
+use crate::{account::shown_time, clock::Clock};
 
 use super::{
     Web,
@@ -38,7 +39,7 @@ const MOST_SESSIONS: usize = 64;
 
 pub(super) struct Sessions {
     /// By the digest of their ids: what is in memory opens nothing.
-    open: Mutex<HashMap<[u8; 32], Session>>,
+    open: Mutex<HashMap<SessionKey, Session>>,
     /// Browsers send cookies to all ports of a host, so that of each Latchkey there has a name of its own.
     cookie: String,
     clock: Clock,
@@ -48,13 +49,19 @@ pub(super) struct Sessions {
 struct Session {
     begun: Duration,
     used: Duration,
+    /// Cancelled when it is gone: whoever listens by it hears no more.
+    ended: CancellationToken,
 }
+
+/// Which session a request showed: the digest of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionKey([u8; 32]);
 
 /// By what this request was let in
 #[utoipa::path(get, path = "/v1/session", tag = "latchkey", responses((status = 200, body = OkReply<LetIn>)))]
 pub(super) async fn look(Extension(admission): Extension<Admission>) -> Response {
     let by = match admission {
-        Admission::Session => LetInBy::Session,
+        Admission::Session(_) => LetInBy::Session,
         Admission::Ingress => LetInBy::Ingress,
         Admission::Key | Admission::Open => LetInBy::Key,
     };
@@ -76,8 +83,7 @@ pub(super) async fn sign_in(
     };
     let ends_at = web.clock.now() + LONGEST;
     let cookie = web.sessions.cookie(&id, LONGEST, is_by_https(&headers));
-    let shown = ends_at.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string();
-    with_cookie(ok(json!({ "ends_at": shown })), &cookie)
+    with_cookie(ok(json!({ "ends_at": shown_time(ends_at) })), &cookie)
 }
 
 /// Sign a browser out
@@ -94,13 +100,19 @@ impl Sessions {
         Self { open: Mutex::default(), cookie: format!("latchkey_{port}"), clock }
     }
 
-    /// Whether the cookie of a request is that of a session that has not ended.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+    /// The session whose cookie a request shows, unless it has ended. From now on it was used.
+    pub(super) fn shown(&self, headers: &HeaderMap) -> Option<SessionKey> {
+        self.cookies(headers).find(|it| self.listen(*it).is_some())
+    }
+
+    /// What is cancelled when a session is signed out; none where it has ended. From now on it was used.
+    pub(super) fn listen(&self, key: SessionKey) -> Option<CancellationToken> {
         let now = self.clock.monotonic();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, it| now.saturating_sub(it.used) < IDLE && now.saturating_sub(it.begun) < LONGEST);
-        let session = self.shown(headers).find(|it| open.contains_key(it));
-        session.and_then(|it| open.get_mut(&it)).map(|it| it.used = now).is_some()
+        let session = open.get_mut(&key)?;
+        session.used = now;
+        Some(session.ended.clone())
     }
 
     /// A new session's id: 256 bits that nobody can guess. None where the machine gives no random bytes.
@@ -115,20 +127,20 @@ impl Sessions {
         {
             open.remove(&oldest);
         }
-        open.insert(digest(id.as_bytes()), Session { begun: now, used: now });
+        open.insert(SessionKey::of(&id), Session { begun: now, used: now, ended: CancellationToken::new() });
         Some(id)
     }
 
     fn end(&self, headers: &HeaderMap) -> bool {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shown(headers).filter(|it| open.remove(it).is_some()).count() != 0
+        self.cookies(headers).filter(|it| open.remove(it).is_some()).count() != 0
     }
 
-    /// The digests of what a request shows under our cookie's name.
-    fn shown(&self, headers: &HeaderMap) -> impl Iterator<Item = [u8; 32]> {
+    /// What a request shows under our cookie's name.
+    fn cookies(&self, headers: &HeaderMap) -> impl Iterator<Item = SessionKey> {
         let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
         let pairs = lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
-        pairs.filter(|it| it.0 == self.cookie).map(|it| digest(it.1.as_bytes()))
+        pairs.filter(|it| it.0 == self.cookie).map(|it| SessionKey::of(it.1))
     }
 
     fn cookie(&self, id: &str, lives: Duration, is_by_https: bool) -> Zeroizing<String> {
@@ -138,8 +150,16 @@ impl Sessions {
     }
 }
 
-fn digest(id: &[u8]) -> [u8; 32] {
-    Sha256::digest(id).into()
+impl SessionKey {
+    fn of(id: &str) -> Self {
+        Self(Sha256::digest(id).into())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.ended.cancel();
+    }
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -167,23 +187,40 @@ mod tests {
         let sessions = Sessions::new(8780, clock);
         let id = sessions.open().unwrap();
         for _ in 0..13 {
-            assert!(sessions.admits(&showing(&id)));
+            assert!(sessions.shown(&showing(&id)).is_some());
             hand.advance(IDLE / 2);
         }
-        assert!(sessions.admits(&showing(&id)));
+        assert!(sessions.shown(&showing(&id)).is_some());
         hand.advance(IDLE / 2);
-        assert!(!sessions.admits(&showing(&id)), "a week is over");
+        assert!(sessions.shown(&showing(&id)).is_none(), "a week is over");
         let id = sessions.open().unwrap();
         hand.advance(IDLE);
-        assert!(!sessions.admits(&showing(&id)), "it was not used");
+        assert!(sessions.shown(&showing(&id)).is_none(), "it was not used");
     }
 
     #[test]
     fn sessions_are_bounded_and_an_empty_cookie_is_none() {
         let sessions = Sessions::new(8780, Clock::paused(Timestamp::UNIX_EPOCH).0);
         let ids: Vec<_> = (0..=MOST_SESSIONS).map(|_| sessions.open().unwrap()).collect();
-        assert_eq!(ids.iter().filter(|it| sessions.admits(&showing(it))).count(), MOST_SESSIONS);
-        assert!(!sessions.admits(&showing("")) && !sessions.admits(&HeaderMap::new()));
-        assert!(sessions.end(&showing(&ids[MOST_SESSIONS])) && !sessions.admits(&showing(&ids[MOST_SESSIONS])));
+        assert_eq!(ids.iter().filter(|it| sessions.shown(&showing(it)).is_some()).count(), MOST_SESSIONS);
+        assert!(sessions.shown(&showing("")).is_none() && sessions.shown(&HeaderMap::new()).is_none());
+        let last = showing(&ids[MOST_SESSIONS]);
+        assert!(sessions.end(&last) && sessions.shown(&last).is_none());
+    }
+
+    #[test]
+    fn whoever_listens_hears_that_a_session_was_signed_out_or_gave_way() {
+        let (clock, hand) = Clock::paused(Timestamp::UNIX_EPOCH);
+        let sessions = Sessions::new(8780, clock);
+        let listen = |id: &str| sessions.shown(&showing(id)).and_then(|it| sessions.listen(it)).unwrap();
+        let (first, second) = (sessions.open().unwrap(), sessions.open().unwrap());
+        let (hears_first, hears_second) = (listen(&first), listen(&second));
+        assert!(sessions.end(&showing(&second)));
+        assert!(hears_second.is_cancelled() && !hears_first.is_cancelled());
+        hand.advance(Duration::from_secs(1));
+        for _ in 0..MOST_SESSIONS {
+            sessions.open().unwrap();
+        }
+        assert!(hears_first.is_cancelled());
     }
 }

@@ -57,11 +57,15 @@ impl House {
     }
 
     pub(crate) async fn of(plan: Plan) -> Self {
+        Self::at(Clock::system(), plan).await
+    }
+
+    pub(crate) async fn at(clock: Clock, plan: Plan) -> Self {
         let (akuvox, aqara) = (AkuvoxCloud::start_default().await.unwrap(), AqaraCloud::start_default().await.unwrap());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("latchkey.toml");
         fs::write(&file, configuration(&plan, &akuvox, &aqara, &folder)).unwrap();
-        let service = Service::start(config::load(Some(&file), std::iter::empty()).unwrap(), Clock::system()).unwrap();
+        let service = Service::start(config::load(Some(&file), std::iter::empty()).unwrap(), clock).unwrap();
         Self { akuvox, aqara, address: service.web.unwrap(), service, folder }
     }
 

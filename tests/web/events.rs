@@ -1,5 +1,6 @@
 //! What changes and happens, live.
 
+use latchkey::clock::Clock;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -7,15 +8,19 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::bench::{House, KEY};
+use super::bench::{House, KEY, Plan};
 
 /// Somebody who listens.
 struct Listener(BufReader<TcpStream>);
 
 impl Listener {
     async fn connect(house: &House) -> Self {
+        Self::connect_with(house, &format!("X-Latchkey-Key: {KEY}\r\n")).await
+    }
+
+    async fn connect_with(house: &House, headers: &str) -> Self {
         let mut stream = TcpStream::connect(house.address).await.unwrap();
-        let request = format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\nX-Latchkey-Key: {KEY}\r\n\r\n");
+        let request = format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         Self(BufReader::new(stream))
     }
@@ -104,4 +109,50 @@ async fn a_listener_does_not_keep_latchkey_from_stopping() {
     timeout(Duration::from_secs(60), house.service.stop()).await.expect("it does not stop");
     while listener.line("").await.is_some() {}
     assert!(TcpStream::connect(house.address).await.is_err(), "it still listens");
+}
+
+#[tokio::test]
+async fn a_listener_hears_no_more_when_its_session_is_signed_out_elsewhere() {
+    let house = House::new().await;
+    let (session, other) = (sign_in(&house).await, sign_in(&house).await);
+    let mut listener = Listener::connect_with(&house, &session).await;
+    let mut other = Listener::connect_with(&house, &other).await;
+    let mut by_key = Listener::connect(&house).await;
+    listener.until("past", |_| true).await;
+    assert_eq!(house.send_with("DELETE", "/v1/session", &session, "").await.status, 200);
+    while listener.line("").await.is_some() {}
+    house.sign_in().await;
+    for it in [&mut other, &mut by_key] {
+        it.until("event", |it| it["event_type"] == "refreshed").await;
+    }
+    let mut too_late = Listener::connect_with(&house, &session).await;
+    assert_eq!(too_late.line("HTTP/1.1 ").await.unwrap(), "401 Unauthorized");
+}
+
+#[tokio::test]
+async fn a_listener_hears_no_more_when_its_session_has_lasted_for_a_week() {
+    let (clock, hand) = Clock::paused("2026-11-24T12:00:00Z".parse().unwrap());
+    let house = House::at(clock, Plan::default()).await;
+    let mut listener = Listener::connect_with(&house, &sign_in(&house).await).await;
+    listener.until("past", |_| true).await;
+    let something_happens = async |day: u32| {
+        hand.advance(Duration::from_secs(23 * 3600));
+        let tokens = json!({ "refresh_token": format!("{day:032x}"), "prove": false });
+        assert_eq!(house.put("/v1/accounts/home/tokens", &tokens).await.status, 200);
+    };
+    // It listens, so it is in use.
+    for day in 1..=7 {
+        something_happens(day).await;
+        listener.until("event", |it| it["event_type"] == "tokens_updated").await;
+    }
+    something_happens(8).await;
+    while listener.line("").await.is_some() {}
+}
+
+/// What a browser sends along once the key was shown.
+async fn sign_in(house: &House) -> String {
+    let page = "X-Latchkey-Page: 1\r\nSec-Fetch-Site: same-origin\r\n";
+    let answer = house.send_with("POST", "/v1/session", &format!("X-Latchkey-Key: {KEY}\r\n{page}"), "").await;
+    let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap();
+    format!("Cookie: {cookie}\r\n{page}")
 }
