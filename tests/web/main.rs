@@ -5,6 +5,7 @@
 mod accounts;
 mod aqara;
 mod bench;
+mod curl;
 mod events;
 mod guard;
 mod ingress;
