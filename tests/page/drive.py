@@ -23,6 +23,8 @@ PREFIX = "/behind/a/proxy"
 INGRESS = "/api/hassio_ingress/a-token"
 # Home Assistant's own page, as far as an add-on sees it.
 PANEL = f'<!doctype html><html lang="en"><title>Home Assistant</title><iframe src="{INGRESS}/" title="Latchkey" width="1000" height="800"></iframe>'
+# That of the first family member in the simulated cloud.
+PASSWORD = "simulated-password-0"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 
@@ -77,8 +79,7 @@ class Drive:
 
     def log_in_by_code(self, name, cloud):
         card = self.card(name)
-        if not card.get_by_role("button", name="Request a login code").is_visible():
-            card.get_by_text("Sign in, tokens, forget").click()
+        self.go(card, "By a code")
         card.get_by_role("button", name="Request a login code").click()
         expect(card.get_by_role("status")).to_contain_text("A code is on its way.")
         code = card.get_by_label("Login code")
@@ -88,6 +89,27 @@ class Drive:
         expect(card.get_by_role("status")).to_have_text("Signed in.")
         expect(code).to_have_value("")
         self.hears(f"{name}: signed in")
+
+    def go(self, card, way):
+        """Opens one of the ways to sign in, or finds it open."""
+        place = card.locator(".way").filter(has=self.page.get_by_text(way, exact=True))
+        if not place.is_visible():
+            card.get_by_text("Sign in, tokens, forget").click()
+        if place.get_attribute("open") is None:
+            place.locator("summary").click()
+        return place
+
+    def log_in_by_password(self):
+        """A wrong one is refused with what to do, and the right one signs in."""
+        card = self.card("Front door")
+        way = self.go(card, "By a family member's password")
+        for password, said in [("wrong", re.compile("^Not done: ")), (PASSWORD, "Signed in.")]:
+            way.get_by_label("Password").fill(password)
+            way.get_by_role("button", name="Sign in by the password").click()
+            expect(card.get_by_role("status")).to_have_text(said)
+            expect(way.get_by_label("Password")).to_have_value("")
+        # A refusal is an error of the console, too.
+        self.complaints.clear()
 
     def hears(self, text):
         expect(self.page.get_by_role("log").get_by_text(text).first).to_be_visible()
@@ -131,6 +153,7 @@ class Drive:
     def paste(self):
         """Tokens that the vendor refuses change nothing, and are nowhere on the page afterwards."""
         home = self.card("Home")
+        self.go(home, "Paste tokens")
         home.get_by_label("Refresh token").fill("0123456789abcdef0123456789abcdef")
         home.get_by_role("button", name="Use these tokens").click()
         expect(home.get_by_role("status")).to_contain_text("Not done: ")
@@ -140,6 +163,8 @@ class Drive:
 
     def forget_and_undo(self):
         home = self.card("Home")
+        self.judge("tokens-refused")
+        self.go(home, "Forget")
         home.get_by_role("button", name="Forget this login").click()
         self.page.get_by_role("dialog").get_by_role("button", name="Forget it").click()
         expect(home.get_by_role("status")).to_contain_text("Forgotten. It can be brought back until")
@@ -170,7 +195,12 @@ class Drive:
         return [it for it in held if it in text]
 
     def sign_out(self):
-        self.page.get_by_role("button", name="Sign out").click()
+        """In another tab, which this one notices."""
+        other = self.page.context.new_page()
+        other.goto(self.told["web"])
+        other.get_by_role("button", name="Sign out").click()
+        expect(other.locator("#sign-in").get_by_label("Key")).to_be_focused()
+        other.close()
         expect(self.page.locator("#sign-in").get_by_label("Key")).to_be_focused()
         self.page.reload()
         expect(self.page.locator("#sign-in")).to_be_visible()
@@ -265,6 +295,7 @@ def go_through_everything(browser, told):
     seen["keyboard"] = drive.go_by_keyboard()
     drive.judge("accounts")
     drive.log_in_by_code("Front door", told["akuvox"])
+    drive.log_in_by_password()
     drive.act()
     seen["dead"] = drive.bury_and_revive()
     drive.paste()

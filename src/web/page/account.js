@@ -1,8 +1,10 @@
 // One account's card: how it is, and everything that it can be asked.
 
 import { ask, pathOf } from "./api.js";
-import { absolute, badge, how, outcome, refusal, relative, sentence, timeLeft } from "./words.js";
+import { absolute, badge, how, isSetUp, outcome, refusal, relative, sentence, timeLeft, trouble } from "./words.js";
 
+// Ways to sign in, the easiest first.
+const WAYS = ["code", "password", "tokens"];
 const VENDORS = { akuvox: "Akuvox", aqara: "Aqara" };
 
 export class AccountCard {
@@ -45,9 +47,12 @@ export class AccountCard {
     this.#say(".sentence", sentence(this.#account));
     this.#find("[data-do=recall]").hidden = condition !== "missing";
     this.#find("[data-do=refresh]").hidden = condition === "missing";
-    this.#find(".forget").hidden = condition === "missing";
-    const needsLogin = (it) => it === "missing" || it === "reauth_required";
-    if (needsLogin(condition) && (before !== condition || !this.element.isConnected)) this.#find("details").open = true;
+    this.#find(".way.forget").hidden = condition === "missing";
+    const needsLogin = condition === "missing" || condition === "reauth_required";
+    if (needsLogin && (before !== condition || !this.element.isConnected)) this.#showTheWay();
+    // What helps stands out.
+    this.#find("[data-do=refresh]").classList.toggle("main", !needsLogin);
+    this.#find("[data-do=login-code]").classList.toggle("main", needsLogin);
     this.tick();
   }
 
@@ -96,18 +101,28 @@ export class AccountCard {
   }
 
   #setUpForms() {
-    const { vendor, logs_in_by } = this.#account;
+    const { entry_id, vendor } = this.#account;
     const isAkuvox = vendor === "akuvox";
-    for (const name of ["code", "password", "tokens"]) {
-      const form = this.#find(`form.${name}`);
-      setText(form.querySelector(".how"), how(name, this.#account));
-      const isSet = name === "tokens" || logs_in_by.includes(name);
-      for (const part of form.querySelectorAll("label, button")) part.hidden = !isSet;
+    for (const way of WAYS) {
+      const place = this.#find(`.way.${way}`);
+      setText(place.querySelector(".how"), how(way, this.#account));
+      setText(place.querySelector(".trouble"), trouble(way, this.#account));
+      const isSet = isSetUp(way, this.#account);
+      for (const part of place.querySelectorAll(".steps, .trouble")) part.hidden = !isSet;
     }
-    this.#find("form.password").hidden = !isAkuvox;
+    // One of them is open at a time.
+    for (const place of this.element.querySelectorAll(".way")) place.name = `way-of-${entry_id}`;
+    this.#find(".way.password").hidden = !isAkuvox;
     // Akuvox's access token may come alone, or beside the others.
     for (const token of [".access", ".auth"]) this.#find(token).hidden = !isAkuvox;
     this.#find("[name=refresh_token]").required = !isAkuvox;
+  }
+
+  /** Shows the first way to sign in that is set up. */
+  #showTheWay() {
+    const way = WAYS.find((it) => isSetUp(it, this.#account));
+    this.#find(".manage").open = true;
+    this.#find(`.way.${way}`).open = true;
   }
 
   /** One thing at a time; a button that waits keeps its focus. */
@@ -122,6 +137,8 @@ export class AccountCard {
     } catch (error) {
       if (error.hint === undefined) throw error;
       this.#tell("bad", refusal(error, this.#account));
+      // The session has ended meanwhile.
+      if (error.status === 401) this.element.dispatchEvent(new CustomEvent("signed-out", { bubbles: true }));
     } finally {
       button.removeAttribute("aria-disabled");
       this.#isBusy = false;
@@ -190,8 +207,11 @@ export class AccountCard {
   }
 
   #tell(kind, text) {
-    this.#find(".result").className = `result ${kind}`;
-    this.#say(".result", text);
+    const result = this.#find(".result");
+    result.className = `result ${kind}`;
+    setText(result, text);
+    // What acted may stand far below.
+    if (text && kind !== "wait") result.scrollIntoView({ block: "nearest" });
   }
 
   #say(selector, text) {

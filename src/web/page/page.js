@@ -140,5 +140,7 @@ find("sign-out").addEventListener("click", async () => {
   }
 });
 
+find("accounts").addEventListener("signed-out", showSignIn);
+
 setInterval(() => cards.forEach((card) => card.tick()), 1000);
 open();

@@ -35,6 +35,8 @@ const EVENTS = {
   recalled: "brought back",
 };
 
+const RENEWALS = ["refreshed", "refresh_failed", "in_doubt"];
+
 const BY = { schedule: "by schedule", command: "on request", update: "to prove new tokens", call: "for a call" };
 
 const OUTCOMES = {
@@ -53,7 +55,11 @@ export function sentence(account) {
   return account.cloud === "OFF" ? `${said} Its cloud cannot be reached at the moment.` : said;
 }
 
-export const eventSentence = (event) => `${EVENTS[event.event_type] ?? event.event_type}, ${BY[event.by] ?? event.by}`;
+/** What happened, and of a renewal by whose doing. */
+export function eventSentence({ event_type, by }) {
+  const said = EVENTS[event_type] ?? event_type;
+  return RENEWALS.includes(event_type) && BY[by] ? `${said}, ${BY[by]}` : said;
+}
 
 export const outcome = (data) => OUTCOMES[data.outcome] ?? `The tokens were taken (${data.outcome}).`;
 
@@ -68,35 +74,54 @@ function plain(text) {
   return text.replaceAll("update_tokens", "“Paste tokens”").replaceAll("Send request_login_code again", "Request a login code again");
 }
 
-/** How to sign in, by form and account. */
-export function how(form, { vendor, logs_in_by }) {
-  const isSet = logs_in_by.includes(form);
-  const akuvox = vendor === "akuvox";
-  if (form === "tokens") {
-    return akuvox
-      ? "The access token and the refresh token of one login, together. They are not shown again."
-      : "The refresh token alone is enough. It is not shown again.";
-  }
-  if (form === "password") {
-    return isSet ? "For the login of a family member that is Latchkey's own." : "Not set up: configure `user` for this account, then restart Latchkey.";
-  }
-  if (!isSet) {
-    return akuvox
-      ? "Not set up: configure `dial_code` and `phone` for this account, then restart Latchkey."
-      : "Not set up: configure `login` for this account, then restart Latchkey.";
-  }
-  return akuvox
-    ? "A code comes by SMS to the configured number. Signing in puts the phone's app out, so use a login of Latchkey's own. No SMS after two minutes? Check the number, then request another."
-    : "A code comes to the configured Aqara account, by e-mail or SMS. Nothing after two minutes? Look in the spam, then request another.";
+/** Whether a way to sign in can be gone. */
+export const isSetUp = (way, { logs_in_by }) => way === "tokens" || logs_in_by.includes(way);
+
+const HOW = {
+  akuvox: {
+    code: "A code comes by SMS to the configured number. Signing in puts the phone's app out, so use a login of Latchkey's own.",
+    password: "For the login of a family member that is Latchkey's own.",
+    tokens: "The access token and the refresh token of one login, together. They are not shown again.",
+  },
+  aqara: {
+    code: "A code comes to the configured Aqara account, by e-mail or SMS.",
+    tokens: "The refresh token alone is enough. It is not shown again.",
+  },
+};
+
+const TROUBLE = {
+  akuvox: {
+    code: "No SMS after two minutes? Check the number in the configuration, then request another code. A code works once and for a few minutes.",
+    password: "Refused? Sign in with the same name and password in the SmartPlus app; then compare “user” in the configuration.",
+    tokens: "Refused? The tokens that were there before stay. Take both from one and the same login, and sign the app out of it.",
+  },
+  aqara: {
+    code: "Nothing after two minutes? Look in the spam, then request another code. A code works once and for ten minutes.",
+    tokens: "Refused? The token that was there before stays. Get a new one at developer.aqara.com: Authorization Management, Authorization Details.",
+  },
+};
+
+const SET_UP = {
+  akuvox: { code: "“dial_code” and “phone”", password: "“user”" },
+  aqara: { code: "“login”" },
+};
+
+/** How to sign in by a way, or what it lacks. */
+export function how(way, account) {
+  if (isSetUp(way, account)) return HOW[account.vendor]?.[way] ?? "";
+  return `Not set up: configure ${SET_UP[account.vendor]?.[way] ?? "it"} for this account, then restart Latchkey.`;
 }
+
+/** What to do where it does not work. */
+export const trouble = (way, account) => TROUBLE[account.vendor]?.[way] ?? "";
 
 const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
-/** `5 days`, `1 minute`: the largest unit of which there are two or more, or else the next. */
+/** `5 days`, `90 seconds`: the largest unit of which there are two or more. */
 export function span(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const [unit, size] = UNITS.find((it) => 2 * it[1] <= seconds) ?? UNITS[3];
-  const n = Math.floor(seconds / size);
+  const n = Math.round(seconds / size);
   return `${n} ${unit}${n === 1 ? "" : "s"}`;
 }
 
