@@ -76,7 +76,8 @@ async fn walk(args: &Common) -> Answer {
     let accounts: Vec<(String, &AccountSettings)> = accounts.collect();
     let width = accounts.iter().map(|it| it.0.len()).max().unwrap_or(0).max("home assistant".len());
     let mut chain = Chain { findings: Vec::new(), is_told: !args.json, width, paint: Paint::for_stdout() };
-    chain.add([Finding::ok("configuration", format!("{} accounts", accounts.len()))]);
+    let s = if accounts.len() == 1 { "" } else { "s" };
+    chain.add([Finding::ok("configuration", format!("{} account{s}", accounts.len()))]);
     chain.add([check_store(&settings, &clock)]);
     chain.add(patiently("asking the broker", check_broker(&settings, &clock)).await);
     chain.add([check_discovery(&settings)]);

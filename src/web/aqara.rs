@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     account::{AccessTokenStatus, AccountId, Code, Status, UpdateOutcome},
@@ -25,7 +25,7 @@ use super::{
     Web,
     accounts::ask,
     answer::{answer, json_response, status_of},
-    schema::{RefreshToken, RefreshTokenUpdated, TokenStatus},
+    schema::{KnownError, RefreshToken, RefreshTokenUpdated, TokenStatus},
     take::Payload,
 };
 
@@ -62,10 +62,7 @@ pub(super) async fn update_refresh_token(State(web): State<Arc<Web>>, uri: Uri, 
             let is_pending = matches!(data, ReplyData::Updated { outcome: UpdateOutcome::Pending, .. });
             let status = web.keeper.status(&entry_id).filter(|_| !is_pending);
             let updated_at = status.and_then(|it| it.refresh_token_updated_at).unwrap_or_else(|| web.clock.now());
-            json_response(
-                StatusCode::OK,
-                json!({ "message": UPDATED, "updated_at": utc(updated_at) }).to_string().into(),
-            )
+            say(StatusCode::OK, &RefreshTokenUpdated { message: UPDATED.to_owned(), updated_at: utc(updated_at) })
         }
         Err(error) => failed(&error),
     }
@@ -83,27 +80,24 @@ pub(super) async fn token_status(State(web): State<Arc<Web>>, uri: Uri) -> Respo
         Err(astray) => return astray.respond(),
     };
     let body = match status.filter(|it| it.configured) {
-        None => json!({ "configured": false, "message": NOT_CONFIGURED }),
+        None => TokenStatus::NotConfigured { configured: false, message: NOT_CONFIGURED.to_owned() },
         Some(status) => configured(&status, web.clock.now()),
     };
-    json_response(StatusCode::OK, body.to_string().into())
+    say(StatusCode::OK, &body)
 }
 
-fn configured(status: &Status, now: Timestamp) -> serde_json::Value {
+fn configured(status: &Status, now: Timestamp) -> TokenStatus {
     let seconds_left = seconds_left(status, now);
     let access_token_status = match status.access_token_status {
         AccessTokenStatus::Valid if seconds_left.is_none() => AccessTokenStatus::Expired,
         as_it_is => as_it_is,
     };
-    let mut body = json!({
-        "configured": true,
-        "refresh_token_updated_at": status.refresh_token_updated_at.map(utc),
-        "access_token_status": access_token_status,
-    });
-    if let Some(seconds) = seconds_left.filter(|_| access_token_status == AccessTokenStatus::Valid) {
-        body["access_token_expires_in_seconds"] = json!(seconds);
+    TokenStatus::Configured {
+        configured: true,
+        refresh_token_updated_at: status.refresh_token_updated_at.map(utc),
+        access_token_status,
+        access_token_expires_in_seconds: seconds_left.filter(|_| access_token_status == AccessTokenStatus::Valid),
     }
-    body
 }
 
 /// How long the access token is used: until five minutes before its end, a quarter of its life where that is shorter.
@@ -175,8 +169,12 @@ fn invalid(details: &str) -> Response {
 }
 
 fn known_error(status: StatusCode, error: &str, code: &str, details: &str) -> Response {
-    let body = json!({ "error": error, "code": code, "details": details });
-    json_response(status, body.to_string().into())
+    say(status, &KnownError { error: error.to_owned(), code: code.to_owned(), details: Some(details.to_owned()) })
+}
+
+/// An answer in the order of these routes' documentation, too.
+pub(super) fn say(status: StatusCode, body: &impl Serialize) -> Response {
+    json_response(status, serde_json::to_vec(body).unwrap_or_default())
 }
 
 /// As these routes write times: `2025-12-11T18:30:00Z`.

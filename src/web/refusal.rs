@@ -7,7 +7,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::answer::json_response;
+use super::{answer::json_response, aqara, schema::KnownError};
 
 /// The routes whose errors have the form that their users know.
 const KNOWN_FORM: &str = "/v1/admin/aqara/";
@@ -43,20 +43,20 @@ impl Refusal {
     /// The answer, in the form of the routes at `path`.
     pub(super) fn respond(&self, path: &str) -> Response {
         let (status, message, hint) = self.code.words();
-        let body = if path.starts_with(KNOWN_FORM) {
+        let mut response = if path.starts_with(KNOWN_FORM) {
             let code = json!(self.code).as_str().unwrap_or_default().to_ascii_uppercase();
-            match self.code {
-                RefusalCode::Unauthorized => json!({ "error": "Unauthorized", "code": code }),
-                _ => json!({ "error": message, "code": code, "details": hint }),
-            }
+            let (error, details) = match self.code {
+                RefusalCode::Unauthorized => ("Unauthorized", None),
+                _ => (message, Some(hint.to_owned())),
+            };
+            aqara::say(status, &KnownError { error: error.to_owned(), code, details })
         } else {
             let mut error = json!({ "code": self.code, "message": message, "hint": hint });
             if let Some(seconds) = self.retry_after {
                 error["retry_after"] = json!(seconds);
             }
-            json!({ "status": "error", "error": error })
+            json_response(status, json!({ "status": "error", "error": error }).to_string().into_bytes())
         };
-        let mut response = json_response(status, body.to_string().into_bytes());
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -51,6 +51,9 @@ async fn a_refresh_token_is_given_and_its_status_is_told_to_the_letter() {
     let seconds = told["access_token_expires_in_seconds"].as_i64().unwrap();
     assert!((604_000..=604_500).contains(&seconds), "{seconds}");
     assert_eq!(told.as_object().unwrap().len(), 4);
+    // In the order of their documentation, for whoever cuts it out of the text.
+    let text = house.send_with("GET", STATUS, &format!("X-Metron-Key: {KEY}\r\n"), "").await.text;
+    assert!(text.starts_with(r#"{"configured":true,"refresh_token_updated_at":"20"#), "{text}");
 }
 
 #[tokio::test]
