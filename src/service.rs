@@ -1,6 +1,6 @@
 //! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -10,19 +10,19 @@ use crate::{
     account::AccountId,
     alert::Alerts,
     clock::Clock,
-    config::{AccountSettings, Settings, StoreKey, VendorSettings},
-    homeassistant::{AccountCard, Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
-    keeper::{Account, Grounds, Keeper, UnreadableRecord},
+    config::{AccountSettings, Settings, StoreKey},
+    homeassistant::{Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
+    keeper::{Account, Grounds, Keeper, Reloaded, UnreadableRecord},
     mqtt::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
         bridge::{Bridge, Info, LEDGER, OFFLINE},
-        commands::{CommandRules, Commands},
+        commands::Commands,
         probe::Right,
         topics::Topics,
     },
     store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
     vendor::{self, Http},
-    web::{self, AllowedHosts, Card, LoginBy, PortTaken, Server, WebKey},
+    web::{self, AllowedHosts, PortTaken, Server, WebKey},
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
@@ -36,6 +36,11 @@ pub struct Service {
     pub keeper: Keeper,
     /// Where the admin API listens; none where it is switched off.
     pub web: Option<SocketAddr>,
+    /// As it was started, without the accounts: what takes a restart to change.
+    settings: Settings,
+    /// How the store was found.
+    report: OpenReport,
+    http: Http,
     stop: CancellationToken,
     bridge: JoinHandle<()>,
     /// Ends the web edge's connections and event streams, and alerts, before the keeper stops.
@@ -62,7 +67,7 @@ pub enum StartError {
 impl Service {
     /// Opens the store, starts keeping the accounts, and connects to the broker in the background: a broker that is away
     /// stops nothing.
-    pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(mut settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let server = settings.web.listen.map(Server::bind).transpose()?;
         let alert_http = settings.alert.as_ref().map(|_| Http::new(settings.keeper.call_timeout, clock.clone()));
         let alert_http = alert_http.transpose().map_err(StartError::Http)?;
@@ -77,18 +82,20 @@ impl Service {
             Grounds { store: store.clone(), fingerprints, clock: clock.clone(), refreshes_per_host, unproven };
         let web_key =
             server.is_some().then(|| WebKey::obtain(settings.web.key.as_ref(), &settings.store.path)).transpose()?;
-        let keeper = keep(&settings, grounds, Keeper::start)?;
+        let http = http(&settings, &clock)?;
+        let keeper = Keeper::start(connect(std::mem::take(&mut settings.accounts), &http), grounds)?;
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
-        let devices = devices(&settings);
+        let devices = Devices { house: house(&settings), accounts: keeper.cards() };
         let announcements = devices.announcements(|account| keeper.inventory(account));
-        let (link, events, _) = Link::start(link_settings(&settings, &announcements), clock.clone())?;
+        let info = Info::new(settings.instance.to_string(), &devices.accounts, clock.now());
+        let n_accounts = devices.accounts.len();
+        let (link, events, _) = Link::start(link_settings(&settings, devices.topics()), clock.clone())?;
         let (stop, web_stop) = (CancellationToken::new(), CancellationToken::new());
         let web = server.as_ref().map(Server::address);
         let web_task = server.zip(web_key).map(|(server, key)| {
             let parts = web::Parts {
                 keeper: keeper.clone(),
-                accounts: settings.accounts.values().map(web_card).collect(),
                 store: sled,
                 link: link.clone(),
                 clock: clock.clone(),
@@ -107,14 +114,14 @@ impl Service {
         });
         let alert_task = alert_http.zip(settings.alert.clone()).map(|(http, alert)| {
             let link = settings.web.public_url.as_ref().map(|it| it.as_str().to_owned());
-            let cards = devices.accounts.clone();
-            let alerts = Alerts::new(keeper.clone(), store.clone(), clock.clone(), http, alert, cards, link);
+            let alerts = Alerts::new(keeper.clone(), store.clone(), clock.clone(), http, alert, link);
             tokio::spawn(alerts.run(web_stop.clone()))
         });
-        let rules = command_rules(&settings, &devices);
-        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), rules);
+        let reply_prefix = settings.mqtt.reply_prefix.clone();
+        let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), reply_prefix);
         let bridge = Bridge {
-            info: Info::new(settings.instance.to_string(), &keeper, clock.now()),
+            info,
+            subscriptions: subscriptions(&settings, &topics),
             announcer: announcer(&settings, &*store, announcements),
             birth_topic: settings.home_assistant.birth_topic.as_str().to_owned(),
             keeper: keeper.clone(),
@@ -128,8 +135,31 @@ impl Service {
             clock,
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
-        info!(accounts = settings.accounts.len(), "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
-        Ok(Self { keeper, web, stop, bridge, web_stop, web_task, alert_task })
+        info!(accounts = n_accounts, "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
+        Ok(Self { keeper, web, settings, report, http, stop, bridge, web_stop, web_task, alert_task })
+    }
+
+    /// Takes over the accounts of other settings while everything goes on. What else they change takes a restart: that is
+    /// said, and stays as it was.
+    pub async fn reload(&self, mut settings: Settings) {
+        for key in self.settings.differences(&settings) {
+            warn!("{key} is another one now, which takes a restart; until then it stays as it was");
+        }
+        settings.accounts.retain(|id, _| {
+            let fits = self.settings.mqtt.has_room_for(id);
+            if !fits {
+                warn!(account = %id, "its topics are those of `mqtt.reply_prefix` as it was; it takes a restart");
+            }
+            fits
+        });
+        let accounts = connect(settings.accounts, &self.http);
+        let Reloaded { added, changed, removed } = self.keeper.reload(accounts, |id| self.report.is_unproven(id)).await;
+        let tell = |accounts: &[AccountId], what| accounts.iter().for_each(|it| info!(account = %it, "{what}"));
+        tell(&added, "it is kept from now on");
+        tell(&changed, "it is kept as it is configured now");
+        tell(&removed, "it is kept no more; its record stays in the store");
+        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+        info!(added, changed, removed, "the configuration was read again");
     }
 
     /// Lets a running refresh finish, answers what was asked, says goodbye to the broker and closes the store.
@@ -154,15 +184,14 @@ impl Service {
     }
 }
 
-/// How a keeper is started: with its schedule or without.
-pub(crate) type StartKeeper = fn(Vec<Account>, Grounds) -> Result<Keeper, UnreadableRecord>;
+/// Connects every account to its vendor.
+pub(crate) fn connect(accounts: BTreeMap<AccountId, AccountSettings>, http: &Http) -> Vec<Account> {
+    let connect = |settings: AccountSettings| Account { vendor: vendor::connect(&settings, http), settings };
+    accounts.into_values().map(connect).collect()
+}
 
-/// Connects every account to its vendor, and starts a keeper over them.
-pub(crate) fn keep(settings: &Settings, grounds: Grounds, start: StartKeeper) -> Result<Keeper, StartError> {
-    let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).map_err(StartError::Http)?;
-    let connect =
-        |settings: &AccountSettings| Account { settings: settings.clone(), vendor: vendor::connect(settings, &http) };
-    Ok(start(settings.accounts.values().map(connect).collect(), grounds)?)
+pub(crate) fn http(settings: &Settings, clock: &Clock) -> Result<Http, StartError> {
+    Http::new(settings.keeper.call_timeout, clock.clone()).map_err(StartError::Http)
 }
 
 fn tell(report: &OpenReport) {
@@ -209,9 +238,14 @@ pub(crate) fn store_settings(settings: &Settings) -> StoreSettings {
     StoreSettings { path: settings.store.path.clone(), key, checkpoint_every: CHECKPOINT_EVERY }
 }
 
-pub(crate) fn link_settings(settings: &Settings, announcements: &[Announcement]) -> LinkSettings {
+/// `device_topics`: where the devices are announced.
+pub(crate) fn link_settings(settings: &Settings, device_topics: impl Iterator<Item = String>) -> LinkSettings {
     let mqtt = &settings.mqtt;
     let topics = Topics::new(&mqtt.base_topic);
+    let mut subscriptions = subscriptions(settings, &topics);
+    if settings.home_assistant.discovery {
+        subscriptions.extend(device_topics.map(Subscription::live));
+    }
     LinkSettings {
         host: mqtt.host.clone(),
         port: mqtt.port,
@@ -228,15 +262,16 @@ pub(crate) fn link_settings(settings: &Settings, announcements: &[Announcement])
         keep_alive: mqtt.keep_alive,
         session_expiry: SESSION_EXPIRY,
         will: Some(Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY }),
-        subscriptions: subscriptions(settings, &topics, announcements),
+        subscriptions,
         echo_topic: Some(topics.echo()),
         outbox_limit: OUTBOX_LIMIT,
         backoff: Backoff::default(),
     }
 }
 
-/// What acts on the house at QoS 0, so that the broker never queues it for later; tokens at QoS 1.
-fn subscriptions(settings: &Settings, topics: &Topics, announcements: &[Announcement]) -> Vec<Subscription> {
+/// All but those to the topics of devices. What acts on the house at QoS 0, so that the broker never queues it for later;
+/// tokens at QoS 1.
+fn subscriptions(settings: &Settings, topics: &Topics) -> Vec<Subscription> {
     let command = |(filter, acts_on_house): (String, bool)| {
         Subscription::new(filter, if acts_on_house { Qos::AtMostOnce } else { Qos::AtLeastOnce })
     };
@@ -244,9 +279,7 @@ fn subscriptions(settings: &Settings, topics: &Topics, announcements: &[Announce
     // What we retained in an earlier life tells whether the store has become an older one meanwhile.
     subscriptions.push(Subscription { no_local: false, ..Subscription::new(topics.state_filter(), Qos::AtMostOnce) });
     if settings.home_assistant.discovery {
-        let live = |topic: &str| Subscription { send_retained: false, ..Subscription::new(topic, Qos::AtMostOnce) };
-        subscriptions.push(live(settings.home_assistant.birth_topic.as_str()));
-        subscriptions.extend(announcements.iter().map(|it| live(&it.topic)));
+        subscriptions.push(Subscription::live(settings.home_assistant.birth_topic.as_str()));
     }
     subscriptions
 }
@@ -279,38 +312,12 @@ fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announce
     Some(Announcer::new(announcer_settings, ledger, announcements))
 }
 
-fn command_rules(settings: &Settings, devices: &Devices) -> CommandRules {
-    let code_fields = devices.accounts.iter().filter(|it| it.logs_in_by_code).map(|it| it.id.clone());
-    CommandRules { reply_prefix: settings.mqtt.reply_prefix.clone(), code_fields: code_fields.collect() }
-}
-
-fn devices(settings: &Settings) -> Devices {
-    let house = House {
+fn house(settings: &Settings) -> House {
+    House {
         discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
         base_topic: settings.mqtt.base_topic.as_str().to_owned(),
         instance: (!settings.instance.is_default()).then(|| settings.instance.to_string()),
         version: env!("CARGO_PKG_VERSION"),
         public_url: settings.web.public_url.as_ref().map(|it| it.as_str().to_owned()),
-    };
-    Devices { house, accounts: settings.accounts.values().map(card).collect() }
-}
-
-fn web_card(settings: &AccountSettings) -> (AccountId, Card) {
-    let ways = match &settings.vendor {
-        VendorSettings::Akuvox(akuvox) => {
-            [akuvox.phone.is_some().then_some(LoginBy::Code), akuvox.user.is_some().then_some(LoginBy::Password)]
-        }
-        VendorSettings::Aqara(aqara) => [aqara.login.is_some().then_some(LoginBy::Code), None],
-    };
-    let (name, share_access_token) = (settings.name.clone(), settings.share_access_token);
-    (settings.id.clone(), Card { name, share_access_token, logs_in_by: ways.into_iter().flatten().collect() })
-}
-
-fn card(settings: &AccountSettings) -> AccountCard {
-    let (opens_doors, logs_in_by_code) = match &settings.vendor {
-        VendorSettings::Akuvox(akuvox) => (akuvox.doors, akuvox.phone.is_some()),
-        VendorSettings::Aqara(aqara) => (false, aqara.login.is_some()),
-    };
-    let (id, name) = (settings.id.clone(), settings.name.clone());
-    AccountCard { id, name, vendor: vendor::kind(settings), opens_doors, logs_in_by_code }
+    }
 }

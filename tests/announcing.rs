@@ -4,12 +4,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use latchkey::{
     account::{Inventory, Target},
-    homeassistant::{AccountCard, Announcement, Announcer, AnnouncerSettings, Batch, Devices, House, Ledger, Message},
+    homeassistant::{Announcement, Announcer, AnnouncerSettings, Batch, Devices, House, Ledger, Message},
+    keeper::Card,
     vendor::VendorKind,
 };
 use proptest::prelude::*;
@@ -106,7 +108,7 @@ fn house() -> House {
 /// An account and what was found at its vendor.
 #[derive(Clone, Debug, PartialEq)]
 struct Account {
-    card: AccountCard,
+    card: Card,
     inventory: Inventory,
 }
 
@@ -117,12 +119,14 @@ fn account(id: &str, targets: &[&str]) -> Account {
         Target { key: key.to_owned(), id: format!("id of {key}"), name: name.to_owned() }
     };
     let (doors, scenes) = targets.iter().map(target).partition(|it| it.key.starts_with("door"));
-    let card = AccountCard {
+    let card = Card {
         id: id.parse().unwrap(),
         name: None,
         vendor: VendorKind::Aqara,
         opens_doors: true,
         logs_in_by_code: id == "b",
+        logs_in_by_password: false,
+        shares_access_token: false,
     };
     Account { card, inventory: Inventory { doors, scenes } }
 }
@@ -133,7 +137,8 @@ fn named(name: &str, mut account: Account) -> Account {
 }
 
 fn wanted(house: &House, accounts: &[Account]) -> Vec<Announcement> {
-    let devices = Devices { house: house.clone(), accounts: accounts.iter().map(|it| it.card.clone()).collect() };
+    let devices =
+        Devices { house: house.clone(), accounts: accounts.iter().map(|it| Arc::new(it.card.clone())).collect() };
     devices.announcements(|id| accounts.iter().find(|it| it.card.id == *id).map(|it| it.inventory.clone()))
 }
 

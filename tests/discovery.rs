@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use latchkey::{
     account::{AmbiguousPolicy, BackOff, Circumstances, Code, Condition, Inventory, Policy, Record, Status, Target},
-    homeassistant::{AccountCard, Announcement, House, account_device, advice, bridge_device},
+    homeassistant::{Announcement, House, account_device, advice, bridge_device},
+    keeper::Card,
     vendor::VendorKind,
 };
 use serde_json::{Value, json};
@@ -22,13 +23,15 @@ fn house(instance: Option<&str>) -> House {
     }
 }
 
-fn akuvox() -> (AccountCard, Inventory) {
-    let card = AccountCard {
+fn akuvox() -> (Card, Inventory) {
+    let card = Card {
         id: "front_door".parse().unwrap(),
         name: None,
         vendor: VendorKind::Akuvox,
         opens_doors: true,
         logs_in_by_code: true,
+        logs_in_by_password: false,
+        shares_access_token: false,
     };
     let doors = vec![
         Target::discovered("0C1105AABBCC/0", "Hauptübergang"),
@@ -38,13 +41,15 @@ fn akuvox() -> (AccountCard, Inventory) {
     (card, Inventory { doors, scenes: Vec::new() })
 }
 
-fn aqara() -> (AccountCard, Inventory) {
-    let card = AccountCard {
+fn aqara() -> (Card, Inventory) {
+    let card = Card {
         id: "home".parse().unwrap(),
         name: Some("Aqara at home".to_owned()),
         vendor: VendorKind::Aqara,
         opens_doors: false,
         logs_in_by_code: true,
+        logs_in_by_password: false,
+        shares_access_token: false,
     };
     let scenes = vec![
         Target { key: "tv_pin_entry".to_owned(), id: "AL.1".to_owned(), name: "TV PIN entry".to_owned() },
@@ -53,7 +58,7 @@ fn aqara() -> (AccountCard, Inventory) {
     (card, Inventory { doors: Vec::new(), scenes })
 }
 
-fn device(house: &House, (card, inventory): &(AccountCard, Inventory)) -> Announcement {
+fn device(house: &House, (card, inventory): &(Card, Inventory)) -> Announcement {
     account_device(house, card, inventory)
 }
 
@@ -168,15 +173,15 @@ fn a_target_without_a_name_is_shown_by_its_key_and_of_two_with_one_key_the_first
 
 #[test]
 fn doors_and_the_login_are_announced_only_where_they_are_switched_on() {
-    let keys = |account: &(AccountCard, Inventory)| -> BTreeSet<String> {
+    let keys = |account: &(Card, Inventory)| -> BTreeSet<String> {
         components(&device(&house(None), account)).into_iter().map(|it| it.0).collect()
     };
     let (card, inventory) = akuvox();
     let everything = keys(&(card.clone(), inventory.clone()));
-    let no_doors = keys(&(AccountCard { opens_doors: false, ..card.clone() }, inventory.clone()));
+    let no_doors = keys(&(Card { opens_doors: false, ..card.clone() }, inventory.clone()));
     let doors = ["open_0c1105aabbcc_0", "open_0c1105aabbcc_1", "open_0c1105ddeeff_0"];
     assert_eq!(everything.difference(&no_doors).collect::<Vec<_>>(), doors);
-    let no_login = keys(&(AccountCard { logs_in_by_code: false, ..card }, inventory));
+    let no_login = keys(&(Card { logs_in_by_code: false, ..card }, inventory));
     assert_eq!(everything.difference(&no_login).collect::<Vec<_>>(), ["login_code", "request_login_code"]);
 }
 
@@ -255,7 +260,7 @@ fn no_two_entities_of_two_accounts_have_one_unique_id() {
         scenes: ids.iter().map(|it| Target::discovered(*it, "")).collect(),
         doors: ids.iter().map(|it| Target::discovered(*it, "")).collect(),
     };
-    let card = |id: &str| AccountCard { id: id.parse().unwrap(), opens_doors: true, ..aqara().0 };
+    let card = |id: &str| Card { id: id.parse().unwrap(), opens_doors: true, ..aqara().0 };
     let accounts = [
         (card("home"), scenes(&["a_scene_b", "b"])),
         (card("home_scene_a"), scenes(&["b"])),

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    account::Status,
-    homeassistant::{AccountCard, advice},
-};
+use crate::{account::Status, homeassistant::advice, keeper::Card};
 
 use super::watch::News;
 
@@ -14,13 +11,13 @@ const PRIORITIES: [u8; 2] = [4, 3];
 
 pub(super) struct Message<'a> {
     news: News,
-    card: &'a AccountCard,
+    card: &'a Card,
     status: &'a Status,
     link: Option<&'a str>,
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn new(news: News, card: &'a AccountCard, status: &'a Status, link: Option<&'a str>) -> Self {
+    pub(super) fn new(news: News, card: &'a Card, status: &'a Status, link: Option<&'a str>) -> Self {
         Self { news, card, status, link }
     }
 

@@ -20,8 +20,7 @@ use crate::{
     account::{AccountId, Secret},
     clock::{Clock, LOOK_AGAIN},
     config::{AlertFormat, AlertSettings},
-    homeassistant::AccountCard,
-    keeper::{Keeper, Notice},
+    keeper::{Card, Keeper, Notice},
     store::Store,
     vendor::{Http, PostError},
 };
@@ -42,7 +41,8 @@ pub struct Alerts {
     clock: Clock,
     http: Http,
     settings: AlertSettings,
-    watches: BTreeMap<AccountId, (AccountCard, Watch)>,
+    /// Of the accounts that are kept, as far as they were looked at.
+    watches: BTreeMap<AccountId, Watch>,
     /// Where people find the page.
     link: Option<String>,
 }
@@ -54,16 +54,10 @@ impl Alerts {
         clock: Clock,
         http: Http,
         settings: AlertSettings,
-        cards: Vec<AccountCard>,
         link: Option<String>,
     ) -> Self {
-        let told = store.note(TOLD).and_then(|it| serde_json::from_slice::<BTreeSet<String>>(&it).ok());
-        let told = told.unwrap_or_default();
-        let watch = |card: AccountCard| {
-            let watch = Watch::new(told.contains(card.id.as_str()));
-            (card.id.clone(), (card, watch))
-        };
-        let watches = cards.into_iter().map(watch).collect();
+        let told = store.note(TOLD).and_then(|it| serde_json::from_slice::<BTreeSet<AccountId>>(&it).ok());
+        let watches = told.unwrap_or_default().into_iter().map(|it| (it, Watch::new(true))).collect();
         Self { notices: keeper.subscribe(), keeper, store, clock, http, settings, watches, link }
     }
 
@@ -83,9 +77,10 @@ impl Alerts {
     async fn tell_all(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let mut pause = LOOK_AGAIN;
-            let accounts: Vec<AccountId> = self.watches.keys().cloned().collect();
-            for account in &accounts {
-                pause = self.look_at(account).await.unwrap_or(LOOK_AGAIN).min(pause);
+            let cards = self.keeper.cards();
+            self.watches.retain(|id, _| cards.binary_search_by(|it| it.id.cmp(id)).is_ok());
+            for card in &cards {
+                pause = self.look_at(card).await.unwrap_or(LOOK_AGAIN).min(pause);
             }
             let deadline = self.clock.now() + pause;
             tokio::select! {
@@ -101,10 +96,11 @@ impl Alerts {
     }
 
     /// Tells what is due of an account. Returns how long until something may be; none where nothing is.
-    async fn look_at(&mut self, account: &AccountId) -> Option<Duration> {
+    async fn look_at(&mut self, card: &Card) -> Option<Duration> {
+        let account = &card.id;
         let status = self.keeper.status(account)?;
         let now = self.clock.monotonic();
-        let (card, watch) = self.watches.get_mut(account)?;
+        let watch = self.watches.entry(account.clone()).or_default();
         let (news, at) = watch.due(status.problem, self.settings.after, now)?;
         if now < at {
             return Some(at - now);
@@ -128,7 +124,7 @@ impl Alerts {
     }
 
     async fn remember(&self) {
-        let told: Vec<&str> = self.watches.iter().filter(|it| it.1.1.is_told()).map(|it| it.0.as_str()).collect();
+        let told: Vec<&str> = self.watches.iter().filter(|it| it.1.is_told()).map(|it| it.0.as_str()).collect();
         let bytes = serde_json::to_vec(&told).unwrap_or_default();
         if let Err(error) = self.store.put_note(TOLD, bytes).await {
             warn!("what was told cannot be noted, so it may be told again after the next start: {error}");

@@ -9,8 +9,8 @@ use crate::{
     account::{AccountId, Fingerprint, FingerprintKey},
     clock::Clock,
     config::Settings,
-    keeper::{Command, Grounds, Keeper},
-    service,
+    keeper::{Card, Command, Grounds, Keeper},
+    service::{self, StartError},
     store::{Commit, Entry, OpenReport, SledStore, Store, StoreError},
 };
 
@@ -22,7 +22,6 @@ use super::{
 
 pub(super) struct Alone {
     keeper: Keeper,
-    names: Vec<(AccountId, Option<String>)>,
     report: Option<OpenReport>,
 }
 
@@ -55,9 +54,10 @@ impl Alone {
             refreshes_per_host: settings.keeper.refreshes_per_host,
             unproven: settings.accounts.keys().filter(is_unproven).cloned().collect(),
         };
-        let keeper = service::keep(settings, grounds, Keeper::start_unscheduled)?;
-        let names = settings.accounts.values().map(|it| (it.id.clone(), it.name.clone())).collect();
-        Ok(Self { keeper, names, report })
+        let http = service::http(settings, &grounds.clock)?;
+        let keeper = Keeper::start_unscheduled(service::connect(settings.accounts.clone(), &http), grounds)
+            .map_err(StartError::from)?;
+        Ok(Self { keeper, report })
     }
 
     /// Carries a command out. Ctrl-C ends the waiting, and what was begun is still brought to its end by [`Alone::stop`].
@@ -73,14 +73,14 @@ impl Alone {
     }
 
     pub(super) fn accounts(&self) -> Value {
-        let account = |(id, vendor): (&AccountId, crate::vendor::VendorKind)| {
-            let mut account = serde_json::to_value(self.keeper.status(id)?).ok()?;
-            account["entry_id"] = json!(id);
-            account["vendor"] = json!(vendor.to_string());
-            account["name"] = json!(self.names.iter().find(|it| it.0 == *id).and_then(|it| it.1.as_ref()));
+        let account = |card: &Arc<Card>| {
+            let mut account = serde_json::to_value(self.keeper.status(&card.id)?).ok()?;
+            account["entry_id"] = json!(card.id);
+            account["vendor"] = json!(card.vendor);
+            account["name"] = json!(card.name);
             Some(account)
         };
-        json!({ "accounts": self.keeper.accounts().filter_map(account).collect::<Vec<_>>() })
+        json!({ "accounts": self.keeper.cards().iter().filter_map(account).collect::<Vec<_>>() })
     }
 
     /// The cloud is asked where nothing is known: what a service lists in the background, nobody has listed here.
@@ -131,6 +131,10 @@ impl NoStore {
 impl Store for NoStore {
     fn load(&self) -> Vec<Entry> {
         Vec::new()
+    }
+
+    async fn record(&self, _: &AccountId) -> Result<Option<Entry>, StoreError> {
+        Ok(None)
     }
 
     async fn commit(&self, _: Commit) -> Result<u64, StoreError> {

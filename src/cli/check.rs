@@ -120,7 +120,7 @@ fn check_store(settings: &Settings, clock: &Clock) -> Finding {
 
 async fn check_broker(settings: &Settings, clock: &Clock) -> Vec<Finding> {
     let where_to = format!("{}:{}", settings.mqtt.host, settings.mqtt.port);
-    let link = service::link_settings(settings, &[]);
+    let link = service::link_settings(settings, std::iter::empty());
     let Probe { denied, round_trip } = match probe::probe(&link, &service::rights(settings), clock).await {
         Ok(probe) => probe,
         Err(why) => {

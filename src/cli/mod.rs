@@ -57,7 +57,7 @@ use tracing_subscriber::{
 #[cfg(feature = "fuzzing")]
 pub(crate) use import::read_as_text as read_import;
 
-use crate::config::{self, LogFormat, LogSettings, Settings};
+use crate::config::{self, ConfigErrors, LogFormat, LogSettings, Settings};
 
 /// Bad usage or configuration, as in sysexits.
 const USAGE: u8 = 64;
@@ -92,7 +92,8 @@ Examples:
   latchkey run --config /etc/latchkey.toml
   LATCHKEY__MQTT__HOST=broker.local latchkey run
 
-`latchkey check` says before what is wrong. When it is told to stop, a renewal that is under way is brought to its end.")]
+`latchkey check` says before what is wrong. When it is told to stop, a renewal that is under way is brought to its end.
+SIGHUP has it read its configuration again: accounts come, go and change without a restart. It logs to stderr.")]
     Run(ConfigArgs),
     Check(check::CheckArgs),
     Health(health::HealthArgs),
@@ -183,10 +184,14 @@ pub fn main() -> ExitCode {
 impl ConfigArgs {
     /// The settings, or the exit code after everything that is wrong with them was said.
     fn load(&self) -> Result<Settings, ExitCode> {
-        config::load(self.file().as_deref(), config::process_environment()).map_err(|errors| {
+        self.read().map_err(|errors| {
             let _ = writeln!(io::stderr(), "{errors}");
             ExitCode::from(USAGE)
         })
+    }
+
+    fn read(&self) -> Result<Settings, ConfigErrors> {
+        config::load(self.file().as_deref(), config::process_environment())
     }
 }
 

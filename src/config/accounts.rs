@@ -83,7 +83,7 @@ pub(super) fn read(
         let id = name.parse::<AccountId>();
         match &id {
             Err(error) => section.report_itself(error.to_string(), "rename it, for example `[accounts.home]`"),
-            Ok(id) if mqtt.base_topic.child(id.as_str()).below().overlaps(&mqtt.reply_prefix) => {
+            Ok(id) if !mqtt.has_room_for(id) => {
                 let why = "the topics of this account are those of `mqtt.reply_prefix`";
                 section.report_itself(why, "rename the account, or change `mqtt.reply_prefix`");
             }

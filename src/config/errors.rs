@@ -72,13 +72,19 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+impl ConfigError {
+    /// The key, and the environment variable where the value came from one.
+    pub fn place(&self) -> String {
+        match &self.variable {
+            Some(variable) => format!("{} (from {variable})", self.key),
+            None => self.key.clone(),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.key)?;
-        if let Some(variable) = &self.variable {
-            write!(f, " (from {variable})")?;
-        }
-        write!(f, ": {}\n      mend: {}", self.problem, self.mend)
+        write!(f, "{}: {}\n      mend: {}", self.place(), self.problem, self.mend)
     }
 }
 

@@ -10,6 +10,7 @@ mod akuvox;
 mod alert;
 mod api_versions;
 mod aqara;
+mod differences;
 mod doors;
 mod errors;
 mod getters;

@@ -7,7 +7,7 @@ use super::{
     section::Section,
     topic::{Topic, TopicPrefix},
 };
-use crate::account::Secret;
+use crate::account::{AccountId, Secret};
 
 /// How the broker is reached, and where in its topics Latchkey lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,13 @@ pub struct Tls {
 pub struct ClientCertificate {
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
+}
+
+impl MqttSettings {
+    /// Whether the topics of an account are none that answers may be sent to.
+    pub fn has_room_for(&self, account: &AccountId) -> bool {
+        !self.base_topic.child(account.as_str()).below().overlaps(&self.reply_prefix)
+    }
 }
 
 pub(super) fn read(mut section: Section<'_>, instance: &Instance) -> MqttSettings {

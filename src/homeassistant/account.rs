@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    account::{AccountId, Condition, EventType, Inventory, Target},
+    account::{Condition, EventType, Inventory, Target},
+    keeper::Card,
     vendor::VendorKind,
 };
 
@@ -16,22 +17,9 @@ use super::{
     house::House,
 };
 
-/// What Home Assistant is to know of an account beside its state and its inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountCard {
-    pub id: AccountId,
-    /// What the user calls it.
-    pub name: Option<String>,
-    pub vendor: VendorKind,
-    /// Whether doors are opened by MQTT.
-    pub opens_doors: bool,
-    /// Whether somebody is configured who gets login codes.
-    pub logs_in_by_code: bool,
-}
-
 /// The device of an account. Its entities read the state document, [`Status`](crate::account::Status), and act on what is
 /// in its inventory.
-pub fn account_device(house: &House, card: &AccountCard, inventory: &Inventory) -> Announcement {
+pub fn account_device(house: &House, card: &Card, inventory: &Inventory) -> Announcement {
     let key = house.account_key(&card.id);
     let maker = Maker { house, account: card.id.as_str(), key: &key };
     let doors = inventory.doors.iter().filter(|_| card.opens_doors).map(|it| maker.door(it));
@@ -67,7 +55,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// What every account has: how its login is.
-    fn login(&self, card: &AccountCard) -> Vec<(String, Component)> {
+    fn login(&self, card: &Card) -> Vec<(String, Component)> {
         let mut components = vec![
             self.condition(),
             self.time("access_token_expires", "Access token expires", "mdi:timer-sand"),
@@ -283,7 +271,7 @@ fn shown_name(target: &Target) -> &str {
 }
 
 /// `Akuvox front door` for the account `front_door`, and no vendor's name twice.
-fn default_name(card: &AccountCard) -> String {
+fn default_name(card: &Card) -> String {
     let vendor = card.vendor.to_string();
     let words: Vec<&str> = card.id.as_str().split('_').filter(|it| !it.is_empty() && *it != vendor).collect();
     [manufacturer(card.vendor)].into_iter().chain(words).collect::<Vec<_>>().join(" ")
@@ -316,12 +304,14 @@ mod tests {
             ("akuvox_front", "Akuvox front"),
             ("_", "Akuvox"),
         ] {
-            let card = AccountCard {
+            let card = Card {
                 id: id.parse().unwrap(),
                 name: None,
                 vendor: VendorKind::Akuvox,
                 opens_doors: false,
                 logs_in_by_code: false,
+                logs_in_by_password: false,
+                shares_access_token: false,
             };
             assert_eq!(default_name(&card), name);
         }

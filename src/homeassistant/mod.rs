@@ -15,7 +15,7 @@ mod house;
 mod ledger;
 mod plan;
 
-pub use account::{AccountCard, account_device};
+pub use account::account_device;
 pub use advice::advice;
 pub use announcement::{Announcement, Message};
 pub use announcer::{Announcer, AnnouncerSettings, Batch};

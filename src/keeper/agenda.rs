@@ -37,15 +37,17 @@ impl Agenda {
     pub(super) fn plan(&self, keeping: &Keeping, now: Timestamp) {
         let at = keeping.next_look(now);
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = entries.by_account.remove(&keeping.id) {
-            entries.by_time.remove(&(old, keeping.id.clone()));
-        }
+        entries.strike(&keeping.id);
         if let Some(at) = at {
             entries.by_account.insert(keeping.id.clone(), at);
             entries.by_time.insert((at, keeping.id.clone()));
         }
         drop(entries);
         self.changed.notify_one();
+    }
+
+    pub(super) fn strike(&self, account: &AccountId) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).strike(account);
     }
 
     /// Takes one account that is due, or tells when the next one is.
@@ -61,6 +63,14 @@ impl Agenda {
     }
 }
 
+impl Entries {
+    fn strike(&mut self, account: &AccountId) {
+        if let Some(at) = self.by_account.remove(account) {
+            self.by_time.remove(&(at, account.clone()));
+        }
+    }
+}
+
 impl Shared {
     /// Runs until Latchkey stops: starts what is due, sleeps until the next deadline or change.
     pub(super) async fn run_agenda(self: Arc<Self>) {
@@ -73,7 +83,7 @@ impl Shared {
             let is_sane = super::built_at() <= now;
             if has_jumped || is_sane != was_sane {
                 was_sane = is_sane;
-                self.after_jump(is_sane, now);
+                self.after_jump(is_sane);
             }
             if SWEEP_EVERY <= look.1.saturating_sub(swept_at) {
                 swept_at = look.1;
@@ -96,13 +106,13 @@ impl Shared {
         loop {
             match self.agenda.take_due(now) {
                 Ok(account) => {
-                    let Some(keeping) = self.accounts.get(&account) else { continue };
+                    let Some(keeping) = self.kept(&account) else { continue };
                     if keeping.is_login_due(now) {
-                        self.login_by_itself(keeping);
+                        self.login_by_itself(&keeping);
                     } else if keeping.is_due(now) {
-                        self.refresh(keeping, Trigger::Schedule);
+                        self.refresh(&keeping, Trigger::Schedule);
                     } else {
-                        let (shared, keeping) = (self.clone(), keeping.clone());
+                        let shared = self.clone();
                         self.tasks.spawn(async move { shared.look_again(&keeping).await });
                     }
                 }
@@ -120,18 +130,18 @@ impl Shared {
     }
 
     /// Deadlines were reckoned by a clock that read otherwise: reckon them again.
-    fn after_jump(&self, is_sane: bool, now: Timestamp) {
+    fn after_jump(&self, is_sane: bool) {
         if !is_sane {
             warn!("the clock reads a time before this version was built; nothing is refreshed until it is set");
         }
-        for keeping in self.accounts.values() {
+        for keeping in self.roster().kept.values() {
             keeping.note_present(|present| {
                 present.hold_until = None;
                 if !is_sane {
                     present.blocked = Some("the clock is not set".to_owned());
                 }
             });
-            self.agenda.plan(keeping, now);
+            self.plan(&keeping.id);
         }
     }
 }

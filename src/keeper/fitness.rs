@@ -23,7 +23,7 @@ impl Shared {
         if self.is_fit(keeping).await.is_ok() {
             keeping.unblock();
         }
-        self.agenda.plan(keeping, self.clock.now());
+        self.plan(&keeping.id);
     }
 
     pub(super) fn hold(&self, keeping: &Keeping, wait: Duration) {

@@ -101,7 +101,7 @@ impl Shared {
         errand: Errand,
         may_start: impl FnOnce() -> Result<(), E>,
     ) -> Result<Flight, E> {
-        let mut flight = keeping.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = flight.as_ref().filter(|it| it.is_running()) {
             return Ok(running.clone());
         }
@@ -111,7 +111,7 @@ impl Shared {
 
     /// Starts a flight of one's own, or gives the one that is in the way.
     pub(super) fn launch_own(self: &Arc<Self>, keeping: &Arc<Keeping>, errand: Errand) -> Result<Flight, Flight> {
-        let mut flight = keeping.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner);
         match flight.as_ref().filter(|it| it.is_running()) {
             Some(running) => Err(running.clone()),
             None => Ok(flight.insert(self.start(keeping, errand)).clone()),
@@ -134,14 +134,17 @@ impl Shared {
             // In this order: whoever is taken from the agenda until here joins this flight, and is planned again below.
             landing.send_replace(Some(landed));
             shared.replan(&keeping);
-            shared.look_at_inventory(&keeping, landed);
+            // As it is configured now, if it still is.
+            if let Some(keeping) = shared.kept(&keeping.id) {
+                shared.look_at_inventory(&keeping, landed);
+            }
         });
         started
     }
 
     /// The flight that is under way, if there is one.
     pub(super) fn running(&self, keeping: &Keeping) -> Option<Flight> {
-        let flight = keeping.flight.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner).clone();
         flight.filter(Flight::is_running)
     }
 
@@ -235,6 +238,6 @@ impl Shared {
         if keeping.next_look(now).is_some_and(|it| it <= now) {
             self.hold(keeping, BREATHER);
         }
-        self.agenda.plan(keeping, now);
+        self.plan(&keeping.id);
     }
 }

@@ -29,7 +29,7 @@ impl Shared {
             Ok(true) => {
                 info!(account = %keeping.id, "everything that was held is laid aside, and can be brought back for 30 days");
                 keeping.happened(EventType::Forgotten, Trigger::Command, None);
-                self.agenda.plan(keeping, now);
+                self.plan(&keeping.id);
                 let until = keeping.record().forgotten.back().map(Forgotten::until);
                 Ok(ReplyData::Forgotten { entry_id: keeping.id.clone(), until })
             }
@@ -47,7 +47,7 @@ impl Shared {
             Ok(true) => {
                 info!(account = %keeping.id, "what was forgotten is back");
                 keeping.happened(EventType::Recalled, Trigger::Command, None);
-                self.agenda.plan(keeping, self.clock.now());
+                self.plan(&keeping.id);
                 let generation = keeping.record().current.as_ref().map_or(0, |it| it.generation);
                 Ok(ReplyData::Recalled { entry_id: keeping.id.clone(), generation })
             }
@@ -57,7 +57,8 @@ impl Shared {
 
     /// Ends what was forgotten long ago.
     pub(super) fn drop_long_forgotten(self: &Arc<Self>, now: Timestamp) {
-        for keeping in self.accounts.values().filter(|it| it.record().has_long_forgotten(now)).cloned() {
+        let roster = self.roster();
+        for keeping in roster.kept.values().filter(|it| it.record().has_long_forgotten(now)).cloned() {
             self.tasks.spawn(async move {
                 let dropped = keeping.change(|record| {
                     record.drop_long_forgotten(now);

@@ -126,20 +126,26 @@ impl Shared {
         }
         // Whoever has it looks again before leaving.
         let Ok(place) = shelf.background.clone().try_acquire_owned() else { return };
-        let (shared, keeping) = (self.clone(), keeping.clone());
+        let (shared, account) = (self.clone(), keeping.id.clone());
         self.tasks.spawn(async move {
             let _place = place;
             tokio::select! {
-                () = shared.list_until_known(&keeping, &shelf) => {}
+                () = shared.list_until_known(&account, &shelf) => {}
                 // A listing changes nothing at the vendor, so it may be cut off anywhere.
                 () = shared.stopping.cancelled() => {}
             }
         });
     }
 
-    async fn list_until_known(&self, keeping: &Keeping, shelf: &Shelf) {
+    /// Until it is known, or the account is kept no more.
+    async fn list_until_known(&self, account: &AccountId, shelf: &Arc<Shelf>) {
         while shelf.is_old(self.clock.now()) {
-            self.wait_until(shelf.not_before()).await;
+            let Some(keeping) = &self.kept_with(account, shelf) else { return };
+            let left = shelf.not_before().saturating_sub(self.clock.monotonic());
+            if !left.is_zero() {
+                self.clock.wait(self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX)).await;
+                continue;
+            }
             let Some(_place) = self.limits.turn_at(keeping.vendor.host(), Purpose::Call).await else { return };
             let _turn = shelf.turn.lock().await;
             if !shelf.is_old(self.clock.now()) {
@@ -156,14 +162,9 @@ impl Shared {
         }
     }
 
-    async fn wait_until(&self, time: Duration) {
-        loop {
-            let left = time.saturating_sub(self.clock.monotonic());
-            if left.is_zero() {
-                return;
-            }
-            self.clock.wait(self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX)).await;
-        }
+    /// The account as it is configured now, if what is known of it stands on this shelf.
+    fn kept_with(&self, account: &AccountId, shelf: &Arc<Shelf>) -> Option<Arc<Keeping>> {
+        self.kept(account).filter(|_| Arc::ptr_eq(&self.inventories.shelf(account), shelf))
     }
 
     /// What is known stays known.
@@ -204,6 +205,11 @@ impl Inventories {
             Arc::new(Shelf::new(listed))
         };
         shelves.entry(account.clone()).or_insert_with(load).clone()
+    }
+
+    /// Lets go of what is known of an account that has come to its end; the store keeps it.
+    pub(super) fn forget(&self, account: &AccountId) {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 
     async fn save(&self, account: &AccountId, listed: &Listed) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! One account in the keeper's hands: its durable record, and the one way to change it.
+//! One account in the keeper's hands: how it is configured, its durable record, and the one way to change it.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -13,21 +13,33 @@ use crate::{
 };
 
 use super::{
+    Account,
+    card::Card,
     flight::Flight,
     notice::{Event, Notice, Trigger},
     tally::Tallies,
 };
 
-/// An account that is kept.
+/// An account that is kept, as it is configured. A reload makes another one with the same heart; what is under way ends by
+/// the terms by which it began.
+#[derive(Clone)]
 pub(super) struct Keeping {
     pub(super) id: AccountId,
+    pub(super) card: Arc<Card>,
     pub(super) vendor: Arc<dyn Vendor>,
     pub(super) policy: Policy,
     pub(super) clock: Clock,
-    pub(super) flight: Mutex<Option<Flight>>,
-    pub(super) tallies: Tallies,
+    pub(super) heart: Arc<Heart>,
     store: Arc<dyn Store>,
     notices: broadcast::Sender<Notice>,
+}
+
+/// What of an account does not depend on its configuration. There is one for an account at a time, whatever is reloaded,
+/// so that single flight and the order of commits hold.
+#[derive(Default)]
+pub(super) struct Heart {
+    pub(super) flight: Mutex<Option<Flight>>,
+    pub(super) tallies: Tallies,
     /// What is on disk; replaced only after a commit.
     record: RwLock<Arc<Record>>,
     /// One commit at a time.
@@ -48,34 +60,38 @@ pub(super) struct Present {
     pub(super) unstorable: Option<Secret>,
 }
 
-impl Keeping {
-    pub(super) fn new(
-        id: AccountId,
-        vendor: Arc<dyn Vendor>,
-        policy: Policy,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        notices: broadcast::Sender<Notice>,
-        record: Record,
-    ) -> Self {
-        Self {
-            id,
-            vendor,
-            policy,
-            clock,
-            flight: Mutex::default(),
-            tallies: Tallies::default(),
-            store,
-            notices,
-            record: RwLock::new(Arc::new(record)),
-            turn: tokio::sync::Mutex::default(),
-            present: Mutex::default(),
-        }
+impl Heart {
+    pub(super) fn new(record: Record) -> Self {
+        Self { record: RwLock::new(Arc::new(record)), ..Self::default() }
     }
 
     /// The record as it is on disk.
     pub(super) fn record(&self) -> Arc<Record> {
         self.record.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Keeping {
+    pub(super) fn new(
+        account: Account,
+        heart: Arc<Heart>,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        notices: broadcast::Sender<Notice>,
+    ) -> Self {
+        let card = Arc::new(Card::of(&account.settings));
+        let policy = account.policy();
+        Self { id: card.id.clone(), card, vendor: account.vendor, policy, clock, heart, store, notices }
+    }
+
+    /// The same account, configured otherwise.
+    pub(super) fn configured(&self, card: Card, vendor: Arc<dyn Vendor>, policy: Policy) -> Self {
+        Self { card: Arc::new(card), vendor, policy, ..self.clone() }
+    }
+
+    /// The record as it is on disk.
+    pub(super) fn record(&self) -> Arc<Record> {
+        self.heart.record()
     }
 
     pub(super) fn kind(&self) -> VendorKind {
@@ -131,7 +147,7 @@ impl Keeping {
         answer: Option<&Secret>,
         change: impl FnOnce(&mut Record) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.heart.turn.lock().await;
         let held = self.record();
         let mut next = Record::clone(&held);
         let result = change(&mut next)?;
@@ -145,18 +161,18 @@ impl Keeping {
             spent: next.spent.iter().copied().collect(),
         };
         next.revision = self.store.commit(commit).await?;
-        *self.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         self.changed();
         Ok(result)
     }
 
     pub(super) fn present(&self) -> Present {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heart.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes what is known of this moment; tells the edges if it may show.
     pub(super) fn note_present(&self, note: impl FnOnce(&mut Present)) {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.heart.present.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = (present.blocked.is_some(), present.is_cloud_reached);
         note(&mut present);
         let shows = (present.blocked.is_some(), present.is_cloud_reached);

@@ -3,13 +3,15 @@
 //! [`Keeper::start`] loads the records and starts the schedule (`agenda`); a refresh runs as a `flight`, one for an
 //! account at a time, made of an `attempt` or two, each of which is `settle`d; commands come in by [`Keeper::submit`]. A
 //! record changes in one place only, `Keeping::change`, which returns when the change is on disk. What acts on the house
-//! is a `call`, made with a live token by way of `access`; the `inventory` is what there is to act on.
+//! is a `call`, made with a live token by way of `access`; the `inventory` is what there is to act on. The `roster` says who
+//! is kept, and a `reload` changes it.
 
 mod access;
 mod agenda;
 mod asked;
 mod attempt;
 mod call;
+mod card;
 mod check_in;
 mod command;
 mod fitness;
@@ -21,7 +23,9 @@ mod limits;
 mod login;
 mod notice;
 mod quotas;
+mod reload;
 mod reply;
+mod roster;
 mod settle;
 mod share;
 mod tally;
@@ -32,7 +36,7 @@ mod update;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -41,9 +45,11 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
+pub use card::Card;
 pub use command::{Command, CommandError, Reply, ReplyData};
 pub use limits::{HostQueue, Purpose};
 pub use notice::{Event, Notice, Trigger};
+pub use reload::Reloaded;
 pub use reply::reply_json;
 pub use share::LiveAccess;
 pub use tally::Tally;
@@ -52,16 +58,17 @@ use crate::{
     account::{AccountId, Class, Code, FingerprintKey, Inventory, Policy, Record, Status},
     clock::Clock,
     config::AccountSettings,
-    store::{Store, StoreError, codec},
-    vendor::{Vendor, VendorError, VendorKind},
+    store::{Entry, Store, StoreError, codec},
+    vendor::{Vendor, VendorError},
 };
 
 use agenda::Agenda;
 use flight::Errand;
 use inventory::Inventories;
-use keeping::Keeping;
+use keeping::{Heart, Keeping};
 use limits::Limits;
 use quotas::Quotas;
+use roster::Roster;
 
 /// Edges that fall this far behind look at everything again.
 const NOTICES: usize = 1024;
@@ -110,7 +117,7 @@ pub struct Ticket {
 }
 
 struct Shared {
-    accounts: BTreeMap<AccountId, Arc<Keeping>>,
+    roster: RwLock<Arc<Roster>>,
     store: Arc<dyn Store>,
     fingerprints: FingerprintKey,
     clock: Clock,
@@ -134,7 +141,7 @@ impl Keeper {
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let keeper = Self::start_unscheduled(accounts, grounds)?;
         let shared = &keeper.0;
-        for keeping in shared.accounts.values().filter(|it| !it.status().configured) {
+        for keeping in shared.roster().kept.values().filter(|it| !it.status().configured) {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
         shared.tasks.spawn(shared.clone().run_agenda());
@@ -151,15 +158,8 @@ impl Keeper {
         for (id, record) in &mut records {
             record.unproven |= unproven.contains(id);
         }
-        let keep = |account: Account| {
-            let id = account.settings.id.clone();
-            let record = records.remove(&id).unwrap_or_default();
-            let policy = policy(&account);
-            let (clock, store, notices) = (clock.clone(), store.clone(), notices.clone());
-            (id.clone(), Arc::new(Keeping::new(id, account.vendor, policy, clock, store, notices, record)))
-        };
         let shared = Arc::new(Shared {
-            accounts: accounts.into_iter().map(keep).collect(),
+            roster: RwLock::default(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
             quotas: Quotas::load(&*store),
             inventories: Inventories::new(store.clone()),
@@ -173,10 +173,16 @@ impl Keeper {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         });
-        let now = shared.clock.now();
-        for keeping in shared.accounts.values() {
+        let keep = |account: Account| {
+            let id = account.settings.id.clone();
+            let heart = Arc::new(Heart::new(records.remove(&id).unwrap_or_default()));
+            (id, shared.keep(account, heart))
+        };
+        let roster = Roster { kept: accounts.into_iter().map(keep).collect(), ..Roster::default() };
+        *shared.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
+        for keeping in shared.roster().kept.values() {
             shared.look_over(keeping);
-            shared.agenda.plan(keeping, now);
+            shared.plan(&keeping.id);
         }
         Ok(Self(shared))
     }
@@ -199,25 +205,29 @@ impl Keeper {
         self.submit(command).reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)))
     }
 
-    pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, VendorKind)> {
-        self.0.accounts.iter().map(|(id, keeping)| (id, keeping.kind()))
+    /// The accounts that are kept at this moment, in the order of their ids.
+    pub fn cards(&self) -> Vec<Arc<Card>> {
+        self.0.roster().kept.values().map(|it| it.card.clone()).collect()
+    }
+
+    pub fn card(&self, account: &AccountId) -> Option<Arc<Card>> {
+        self.0.kept(account).map(|it| it.card.clone())
     }
 
     pub fn status(&self, account: &AccountId) -> Option<Status> {
-        self.0.accounts.get(account).map(|it| self.0.status(it))
+        self.0.kept(account).map(|it| self.0.status(&it))
     }
 
     /// The doors and scenes of an account, as far as they are known.
     pub fn inventory(&self, account: &AccountId) -> Option<Inventory> {
-        self.0.accounts.get(account).map(|it| self.0.inventory(it))
+        self.0.kept(account).map(|it| self.0.inventory(&it))
     }
 
     /// Asks the vendor for the doors and scenes of an account where what is known is nothing or old. A keeper with a
     /// schedule does so by itself.
     pub async fn look_around(&self, account: &AccountId) -> Result<(), CommandError> {
-        let keeping = self.0.accounts.get(account);
-        let keeping = keeping.ok_or_else(|| CommandError::new(Code::UnknownAccount, account))?;
-        self.0.look_around(keeping).await
+        let keeping = self.0.kept(account).ok_or_else(|| CommandError::new(Code::UnknownAccount, account))?;
+        self.0.look_around(&keeping).await
     }
 
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
@@ -229,7 +239,7 @@ impl Keeper {
     /// Somebody saw a grant of this generation published. If it is newer than ours, our store is an old copy: the tokens
     /// are tried once, soon.
     pub fn saw_generation(&self, account: &AccountId, generation: u64) {
-        let Some(keeping) = self.0.accounts.get(account).cloned() else { return };
+        let Some(keeping) = self.0.kept(account) else { return };
         if generation <= keeping.record().generation {
             return;
         }
@@ -248,7 +258,7 @@ impl Keeper {
             if let Err(trouble) = marked.await {
                 error!(account = %keeping.id, "cannot mark the tokens as unproven: {trouble}. {}", trouble.mend());
             }
-            shared.agenda.plan(&keeping, shared.clock.now());
+            shared.plan(&keeping.id);
         });
     }
 
@@ -286,7 +296,7 @@ impl Shared {
             self.limits.spend(&budget, purpose)?;
             self.quotas.count(&budget, self.clock.now());
         }
-        keeping.tallies.count_call(purpose);
+        keeping.heart.tallies.count_call(purpose);
         Ok(())
     }
 
@@ -298,7 +308,7 @@ impl Shared {
     }
 
     async fn carry_out(self: &Arc<Self>, command: Command, taken: oneshot::Sender<()>) -> Reply {
-        let Some(keeping) = self.accounts.get(command.entry_id()) else {
+        let Some(keeping) = &self.kept(command.entry_id()) else {
             return Err(CommandError::new(Code::UnknownAccount, command.entry_id()));
         };
         if self.stopping.is_cancelled() {
@@ -321,12 +331,21 @@ impl Shared {
         }
     }
 
-    /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
-    fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
+    fn keep(&self, account: Account, heart: Arc<Heart>) -> Arc<Keeping> {
+        let (clock, store, notices) = (self.clock.clone(), self.store.clone(), self.notices.clone());
+        Arc::new(Keeping::new(account, heart, clock, store, notices))
+    }
+
+    fn finish_what_is_unread(self: &Arc<Self>, keeping: &Arc<Keeping>) {
         let record = keeping.record();
         if record.unread.is_some() || record.logins.unread.is_some() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
         }
+    }
+
+    /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
+    fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
+        self.finish_what_is_unread(keeping);
         if let Some(twin) = self.twin(keeping) {
             let (shared, keeping) = (self.clone(), keeping.clone());
             self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
@@ -345,36 +364,40 @@ fn load(
     configured: &BTreeSet<AccountId>,
     now: Timestamp,
 ) -> Result<BTreeMap<AccountId, Record>, UnreadableRecord> {
-    let mut records = BTreeMap::new();
-    for entry in store.load().into_iter().filter(|it| configured.contains(&it.account)) {
-        let account = entry.account;
-        let mut record = codec::decode(&entry.payload, entry.revision)
-            .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
-        if record.find_open_attempt(now) {
-            warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");
-        }
-        if record.find_open_login(now) {
-            warn!(%account, "a login was open when Latchkey stopped: its reply may be lost; sign in again with a new code");
-        }
-        record.drop_long_forgotten(now);
-        info!(%account, generation = record.generation, "tokens loaded");
-        records.insert(account, record);
-    }
-    Ok(records)
+    let entries = store.load().into_iter().filter(|it| configured.contains(&it.account));
+    entries.map(|it| Ok((it.account.clone(), read_record(&it, now)?))).collect()
 }
 
-fn policy(account: &Account) -> Policy {
-    let (settings, rules) = (&account.settings, account.vendor.rules());
-    Policy {
-        refresh_every: settings.refresh_every,
-        safety_margin: settings.safety_margin,
-        jitter: settings.jitter,
-        min_refresh_gap: settings.min_refresh_gap,
-        back_off: settings.back_off,
-        ambiguous: settings.ambiguous,
-        usual_lifetime: rules.usual_lifetime,
-        refresh_outlives_access: rules.refresh_outlives_access,
-        refresh_needs_access: rules.refresh_needs_access,
-        persist_access: rules.persist_access,
+/// A record as a run takes it over from an earlier one.
+fn read_record(entry: &Entry, now: Timestamp) -> Result<Record, UnreadableRecord> {
+    let account = &entry.account;
+    let mut record = codec::decode(&entry.payload, entry.revision)
+        .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
+    if record.find_open_attempt(now) {
+        warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");
+    }
+    if record.find_open_login(now) {
+        warn!(%account, "a login was open when Latchkey stopped: its reply may be lost; sign in again with a new code");
+    }
+    record.drop_long_forgotten(now);
+    info!(%account, generation = record.generation, "tokens loaded");
+    Ok(record)
+}
+
+impl Account {
+    fn policy(&self) -> Policy {
+        let (settings, rules) = (&self.settings, self.vendor.rules());
+        Policy {
+            refresh_every: settings.refresh_every,
+            safety_margin: settings.safety_margin,
+            jitter: settings.jitter,
+            min_refresh_gap: settings.min_refresh_gap,
+            back_off: settings.back_off,
+            ambiguous: settings.ambiguous,
+            usual_lifetime: rules.usual_lifetime,
+            refresh_outlives_access: rules.refresh_outlives_access,
+            refresh_needs_access: rules.refresh_needs_access,
+            persist_access: rules.persist_access,
+        }
     }
 }

@@ -12,6 +12,8 @@ pub enum Notice {
     /// Its doors or scenes may be others now.
     Inventory(AccountId),
     Happened(AccountId, Event),
+    /// Others are kept than before, or some are configured otherwise.
+    Accounts,
 }
 
 /// One event of an account, as it is published.

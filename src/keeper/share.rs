@@ -19,13 +19,13 @@ impl Keeper {
     ///
     /// Errors are those of a call: `UnknownAccount`, `NoRefreshToken`, `TooSoon`, what the refresh came to.
     pub async fn live_access(&self, account: &AccountId) -> Result<LiveAccess, CommandError> {
-        let Some(keeping) = self.0.accounts.get(account) else {
+        let Some(keeping) = self.0.kept(account) else {
             return Err(CommandError::new(Code::UnknownAccount, account));
         };
         if self.0.stopping.is_cancelled() {
             return Err(CommandError::new(Code::ShuttingDown, account));
         }
-        let held = self.0.live_access(keeping, None).await.map_err(|failure| self.0.not_done(keeping, failure))?;
+        let held = self.0.live_access(&keeping, None).await.map_err(|failure| self.0.not_done(&keeping, failure))?;
         let (access, generation) = (held.access, held.generation);
         let record = keeping.record();
         let expires_at =

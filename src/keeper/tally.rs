@@ -42,12 +42,12 @@ pub(super) struct Tallies {
 impl Keeper {
     /// What was counted of an account since the start.
     pub fn tally(&self, account: &AccountId) -> Option<Tally> {
-        self.0.accounts.get(account).map(|it| it.tallies.tally())
+        self.0.kept(account).map(|it| it.heart.tallies.tally())
     }
 
     /// How long the calls of an account took since the start, by what was asked.
     pub fn latencies(&self, account: &AccountId) -> Vec<Latency> {
-        self.0.accounts.get(account).map(|it| it.vendor.latencies()).unwrap_or_default()
+        self.0.kept(account).map(|it| it.vendor.latencies()).unwrap_or_default()
     }
 
     /// Who is at the vendors' hosts, and who waits for a turn there.

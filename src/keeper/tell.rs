@@ -8,7 +8,7 @@ use super::{keeping::Keeping, notice::Trigger};
 
 impl Keeping {
     pub(super) fn tell(&self, by: Trigger, settlement: Settlement, ending: &Ending, was_troubled: bool) {
-        self.tallies.count_settlement(settlement);
+        self.heart.tallies.count_settlement(settlement);
         let account = &self.id;
         let (error, class) = match ending {
             Ending::Failed { code, class, .. } => (Some(*code), Some(*class)),

@@ -1,5 +1,7 @@
 //! Two accounts with one refresh token would spend it for each other. One of them is left alone until it has its own.
 
+use std::sync::Arc;
+
 use tracing::error;
 
 use crate::{
@@ -13,28 +15,66 @@ impl Shared {
     /// Another account that holds this refresh token and could still spend it.
     pub(super) fn other_holder(&self, keeping: &Keeping, refresh: &Secret) -> Option<AccountId> {
         let holds = |record: &Record| record.held().any(|it| it.is_spendable() && it.refresh.as_ref() == Some(refresh));
-        let other = self.accounts.values().find(|it| it.id != keeping.id && holds(&it.record()));
-        other.map(|it| it.id.clone())
+        let roster = self.roster();
+        let mut others = roster.hearts().filter(|(id, ..)| **id != keeping.id);
+        others.find(|(_, heart, _)| holds(&heart.record())).map(|(id, ..)| id.clone())
     }
 
     /// Whose token it is that this account would spend next: another one's that spent it already, or that comes first.
     pub(super) fn twin(&self, keeping: &Keeping) -> Option<AccountId> {
+        self.twin_among(keeping, |_| true)
+    }
+
+    /// As [`Shared::twin`], of some accounts only. Those that are about to leave come before all others.
+    fn twin_among(&self, keeping: &Keeping, is_meant: impl Fn(&AccountId) -> bool) -> Option<AccountId> {
         let record = keeping.record();
-        let refresh = record.grant(record.next_to_spend()?)?.refresh.as_ref()?;
+        let refresh = next_to_spend(&record)?;
         let fingerprint = self.fingerprints.of(refresh);
-        let others = self.accounts.values().filter(|it| it.id != keeping.id);
-        let twin = others.into_iter().find(|other| {
-            let held = other.record();
-            has_spent(&held, fingerprint) || (other.id < keeping.id && is_in_use(&held, refresh))
+        let roster = self.roster();
+        let mut others = roster.hearts().filter(|(id, ..)| **id != keeping.id && is_meant(id));
+        let twin = others.find(|(id, heart, is_leaving)| {
+            let held = heart.record();
+            has_spent(&held, fingerprint) || ((*is_leaving || **id < keeping.id) && is_in_use(&held, refresh))
         });
-        twin.map(|it| it.id.clone())
+        twin.map(|(id, ..)| id.clone())
+    }
+
+    /// After a reload: those that are new may be twins of others, and one whose twin went away is none any more. `removed`:
+    /// the records of those that went away.
+    pub(super) async fn look_at_twins(&self, added: &[AccountId], removed: &[Arc<Record>]) {
+        for keeping in self.roster().kept.values() {
+            let is_added = added.contains(&keeping.id);
+            match self.twin_among(keeping, |it| is_added || added.contains(it)) {
+                Some(twin) => self.mark_twin(keeping, &twin, Trigger::Schedule).await,
+                None if !removed.is_empty() && is_marked(&keeping.record()) => self.free_twin(keeping, removed).await,
+                None => {}
+            }
+        }
+    }
+
+    /// A token that a removed account has spent is dead: that is found out when it is tried, as ever.
+    async fn free_twin(&self, keeping: &Keeping, removed: &[Arc<Record>]) {
+        let fingerprint = next_to_spend(&keeping.record()).map(|it| self.fingerprints.of(it));
+        let is_dead = removed.iter().any(|it| fingerprint.is_some_and(|spent| has_spent(it, spent)));
+        if is_dead || self.twin(keeping).is_some() {
+            return;
+        }
+        let freed = keeping.change(|record| {
+            record.fault = false;
+            record.setbacks.not_before = None;
+            Ok::<_, StoreError>(())
+        });
+        if let Err(trouble) = freed.await {
+            error!(account = %keeping.id, "its twin is gone, which cannot be stored: {trouble}. {}", trouble.mend());
+        }
+        self.plan(&keeping.id);
     }
 
     /// Notes that this account's token is another one's, and tells it once.
     pub(super) async fn mark_twin(&self, keeping: &Keeping, twin: &AccountId, by: Trigger) {
         let now = self.clock.now();
         let marked = keeping.change(|record| {
-            let was_marked = record.fault && record.setbacks.last_error == Some(Code::TokenInUse);
+            let was_marked = is_marked(record);
             if was_marked && record.setbacks.not_before.is_some_and(|it| now < it) {
                 return Ok(true);
             }
@@ -57,6 +97,15 @@ impl Shared {
             }
         }
     }
+}
+
+/// The refresh token that the next refresh would send.
+fn next_to_spend(record: &Record) -> Option<&Secret> {
+    record.grant(record.next_to_spend()?)?.refresh.as_ref()
+}
+
+fn is_marked(record: &Record) -> bool {
+    record.fault && record.setbacks.last_error == Some(Code::TokenInUse)
 }
 
 fn has_spent(record: &Record, fingerprint: Fingerprint) -> bool {

@@ -42,7 +42,7 @@ impl Shared {
         let _ = taken.send(());
         if outcome != Taken::Candidate {
             // What is to be proved is planned when its flight ends, so that nobody else starts another one.
-            self.agenda.plan(keeping, self.clock.now());
+            self.plan(&keeping.id);
         }
         match outcome {
             Taken::Candidate => {

@@ -11,14 +11,14 @@ use tracing::{info, warn};
 use crate::{
     account::{AccountId, shown_time},
     clock::{Clock, LOOK_AGAIN},
-    homeassistant::{AccountCard, Announcer, Devices, advice},
-    keeper::{Keeper, Notice},
+    homeassistant::{Announcer, Devices, advice},
+    keeper::{Card, Keeper, Notice},
     store::Store,
     vendor::VendorKind,
 };
 
 use super::{
-    Events, Inbound, Link, LinkEvent, Outgoing,
+    Events, Inbound, Link, LinkEvent, Outgoing, Subscription,
     commands::{Commands, FIELD_READY},
     topics::{Address, Topics},
 };
@@ -47,6 +47,8 @@ pub struct Bridge {
     /// None where discovery is switched off.
     pub announcer: Option<Announcer>,
     pub birth_topic: String,
+    /// All but those to the topics of devices, which come and go.
+    pub subscriptions: Vec<Subscription>,
     pub info: Info,
     pub clock: Clock,
 }
@@ -74,11 +76,14 @@ struct Advice {
 }
 
 impl Info {
-    pub fn new(instance: String, keeper: &Keeper, started: Timestamp) -> Self {
-        let accounts = keeper.accounts().map(|(id, vendor)| AccountInfo { id: id.clone(), vendor }).collect();
+    pub fn new(instance: String, accounts: &[Arc<Card>], started: Timestamp) -> Self {
         let started = shown_time(started);
-        Self { version: env!("CARGO_PKG_VERSION"), instance, accounts, started }
+        Self { version: env!("CARGO_PKG_VERSION"), instance, accounts: infos(accounts), started }
     }
+}
+
+fn infos(accounts: &[Arc<Card>]) -> Vec<AccountInfo> {
+    accounts.iter().map(|it| AccountInfo { id: it.id.clone(), vendor: it.vendor }).collect()
 }
 
 impl Bridge {
@@ -140,9 +145,10 @@ impl Bridge {
     fn take(&mut self, message: Inbound, presence: &Presence, tasks: &TaskTracker) {
         match self.topics.parse(&message.topic) {
             Some(Address::State(account)) => {
-                if self.devices.accounts.iter().any(|it| it.id == account) {
+                if self.shown(&account).is_some() {
                     self.saw_state(&account, &message);
                 } else if message.retain && !message.payload.is_empty() {
+                    info!(%account, "cleared the retained state of an account that is not configured");
                     self.clear(&account);
                 }
                 self.acknowledge(&message);
@@ -189,10 +195,55 @@ impl Bridge {
 
     /// Takes away what an account left at the broker that is no longer configured.
     fn clear(&self, account: &AccountId) {
-        info!(%account, "cleared the retained state of an account that is not configured");
-        for topic in [self.topics.state(account), self.topics.advice(account), self.topics.login_field(account)] {
+        for topic in self.retained_topics(account) {
             self.link.publish(Outgoing::retained(topic, ""));
         }
+    }
+
+    fn retained_topics(&self, account: &AccountId) -> [String; 3] {
+        [self.topics.state(account), self.topics.advice(account), self.topics.login_field(account)]
+    }
+
+    fn shown(&self, account: &AccountId) -> Option<&Arc<Card>> {
+        let place = self.devices.accounts.binary_search_by(|it| it.id.cmp(account)).ok()?;
+        self.devices.accounts.get(place)
+    }
+
+    /// Shows the accounts that are kept now, as they are configured now, and takes away what others left.
+    fn show_accounts(&mut self, presence: &mut Presence) {
+        let before = std::mem::replace(&mut self.devices.accounts, self.keeper.cards());
+        if before == self.devices.accounts {
+            return;
+        }
+        for card in before {
+            match self.shown(&card.id) {
+                None => {
+                    self.clear(&card.id);
+                    for topic in self.retained_topics(&card.id) {
+                        presence.published.remove(&topic);
+                    }
+                }
+                Some(now) if card.logs_in_by_code && !now.logs_in_by_code => {
+                    self.link.publish(Outgoing::retained(self.topics.login_field(&card.id), ""));
+                }
+                Some(_) => {}
+            }
+        }
+        self.info.accounts = infos(&self.devices.accounts);
+        self.want_devices();
+        self.link.subscribe(self.subscriptions());
+        if presence.is_announced {
+            self.publish_everything(presence);
+        }
+    }
+
+    /// What was asked for at the start, and the topic of each device: whoever deletes one in Home Assistant clears it.
+    fn subscriptions(&self) -> Vec<Subscription> {
+        let mut subscriptions = self.subscriptions.clone();
+        if self.announcer.is_some() {
+            subscriptions.extend(self.devices.topics().map(Subscription::live));
+        }
+        subscriptions
     }
 
     fn notice(&mut self, notice: Result<Notice, RecvError>, presence: &mut Presence) {
@@ -203,12 +254,16 @@ impl Bridge {
                 // The calls that it took are counted there.
                 self.publish_state(&account, presence);
             }
+            // What was under way for an account that is gone ends in silence.
+            Ok(Notice::Happened(account, _)) if self.shown(&account).is_none() => {}
             Ok(Notice::Happened(account, event)) => {
                 self.publish_state(&account, presence);
                 let payload = serde_json::to_vec(&event).expect("an event of plain fields is JSON");
                 self.link.publish(Outgoing::passing(self.topics.event(&account), payload));
             }
+            Ok(Notice::Accounts) => self.show_accounts(presence),
             Err(RecvError::Lagged(_)) => {
+                self.show_accounts(presence);
                 self.want_devices();
                 self.publish_states(presence);
             }
@@ -267,13 +322,13 @@ impl Bridge {
     }
 
     fn publish_state(&self, account: &AccountId, presence: &mut Presence) {
-        if let Some(card) = self.devices.accounts.iter().find(|it| it.id == *account) {
+        if let Some(card) = self.shown(account) {
             self.publish_card(card, presence);
         }
     }
 
     /// The advice comes first: whoever hears that attention is needed can say why.
-    fn publish_card(&self, card: &AccountCard, presence: &mut Presence) {
+    fn publish_card(&self, card: &Card, presence: &mut Presence) {
         let Some(status) = self.keeper.status(&card.id) else { return };
         let advice = Advice { advice: advice(&status, card.logs_in_by_code) };
         let documents = [

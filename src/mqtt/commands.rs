@@ -1,6 +1,6 @@
 //! What happens to a message on a command topic: read, judged by its retain flag, carried out, acknowledged, answered.
 
-use std::{collections::BTreeSet, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -31,17 +31,9 @@ pub struct Commands {
     link: Link,
     keeper: Keeper,
     topics: Topics,
-    rules: CommandRules,
-    room: Arc<Semaphore>,
-}
-
-/// What commands have to know of the configuration.
-#[derive(Clone, Debug)]
-pub struct CommandRules {
     /// Below which a request may have its answer sent.
-    pub reply_prefix: TopicPrefix,
-    /// The accounts that have a field for a login code in Home Assistant.
-    pub code_fields: BTreeSet<AccountId>,
+    reply_prefix: TopicPrefix,
+    room: Arc<Semaphore>,
 }
 
 /// The field for a login code, when a code may be typed into it. It never holds one, so it is always an empty text.
@@ -58,8 +50,8 @@ struct ReplyTo {
 }
 
 impl Commands {
-    pub fn new(link: Link, keeper: Keeper, topics: Topics, rules: CommandRules) -> Self {
-        Self { link, keeper, topics, rules, room: Arc::new(Semaphore::new(ROOM)) }
+    pub fn new(link: Link, keeper: Keeper, topics: Topics, reply_prefix: TopicPrefix) -> Self {
+        Self { link, keeper, topics, reply_prefix, room: Arc::new(Semaphore::new(ROOM)) }
     }
 
     /// Takes one message from receipt to reply, in a task of its own. Exactly one reply, whatever the message holds;
@@ -138,9 +130,9 @@ impl Commands {
             }
             Address::State(_) | Address::BridgeState => return None,
         };
-        let wished = message.response_topic.clone().filter(|it| self.rules.reply_prefix.covers(it));
+        let wished = message.response_topic.clone().filter(|it| self.reply_prefix.covers(it));
         if wished.is_none() && message.response_topic.is_some() {
-            debug!("a response topic outside {} is not used", self.rules.reply_prefix.as_str());
+            debug!("a response topic outside {} is not used", self.reply_prefix.as_str());
         }
         Some((verb, target, ReplyTo { topic, wished, correlation_data: message.correlation_data.clone() }))
     }
@@ -184,7 +176,8 @@ impl Commands {
         }
         let whom = command.entry_id().clone();
         let is_login = matches!(command, Command::Login { .. });
-        let field = (is_login && self.rules.code_fields.contains(&whom)).then(|| self.topics.login_field(&whom));
+        let has_field = || self.keeper.card(&whom).is_some_and(|it| it.logs_in_by_code);
+        let field = (is_login && has_field()).then(|| self.topics.login_field(&whom));
         if let Some(field) = &field {
             self.link.publish(Outgoing::retained(field.as_str(), FIELD_BUSY));
         }
@@ -194,8 +187,9 @@ impl Commands {
             let _ = ticket.taken.await;
             self.acknowledge(message);
         }
-        let reply = ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, whom)));
-        if let Some(field) = field {
+        let reply = ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, &whom)));
+        // It may have been taken out of the configuration meanwhile, and its field with it.
+        if let Some(field) = field.filter(|_| has_field()) {
             self.link.publish(Outgoing::retained(field, FIELD_READY));
         }
         reply

@@ -10,7 +10,7 @@ use rumqttc::{
         AsyncClient, Event, EventLoop, Incoming, MqttOptions,
         mqttbytes::{
             QoS,
-            v5::{ConnAck, Filter, PubAck, PubAckReason, Publish, PublishProperties, SubAck, SubscribeReasonCode},
+            v5::{ConnAck, PubAck, PubAckReason, Publish, PublishProperties, SubAck, SubscribeReasonCode},
         },
     },
 };
@@ -24,6 +24,7 @@ use super::{
     outbox::NotSent,
     receipts::Receipts,
     settings::{MAX_IN_FLIGHT, MIN_KEEP_ALIVE, whole_seconds},
+    subscribed::Subscribed,
 };
 
 /// How many requests rumqttc takes before it has written them.
@@ -39,8 +40,8 @@ const REFUSED_MESSAGE: &str = "the MQTT broker refused a message; its access lis
 pub(super) struct Connection<'a> {
     shared: &'a Shared,
     receipts: &'a mut Receipts,
+    subscribed: &'a mut Subscribed,
     client: AsyncClient,
-    filters: Vec<Filter>,
     phase: Phase,
     /// When the present phase has lasted too long.
     deadline: Pin<Box<Sleep>>,
@@ -79,16 +80,16 @@ impl<'a> Connection<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         receipts: &'a mut Receipts,
+        subscribed: &'a mut Subscribed,
         options: MqttOptions,
-        filters: Vec<Filter>,
         echo_topic: Option<String>,
     ) -> (Self, EventLoop) {
         let (client, eventloop) = AsyncClient::new(options, REQUEST_CAPACITY);
         let connection = Self {
             shared,
             receipts,
+            subscribed,
             client,
-            filters,
             phase: Phase::Opening,
             deadline: Box::pin(sleep(Phase::Opening.limit())),
             session_present: false,
@@ -199,21 +200,23 @@ impl<'a> Connection<'a> {
             }
             self.max_packet = properties.max_packet_size.and_then(|it| usize::try_from(it).ok());
         }
-        if self.filters.is_empty() {
+        let filters = self.subscribed.everything(self.session_present);
+        if filters.is_empty() {
             self.on_ready();
             return Ok(());
         }
         self.client
-            .try_subscribe_many(self.filters.iter().cloned())
+            .try_subscribe_many(filters)
             .map_err(|_| LinkFailure::Protocol("one of our own filters is not valid".to_owned()))?;
         self.enter(Phase::Subscribing);
         Ok(())
     }
 
     fn on_suback(&mut self, suback: &SubAck) {
-        let refused = self.filters.iter().zip(&suback.return_codes).filter_map(|(filter, code)| match code {
+        let filters = self.subscribed.answered();
+        let refused = filters.into_iter().zip(&suback.return_codes).filter_map(|(filter, code)| match code {
             SubscribeReasonCode::Success(_) => None,
-            other => Some((filter.path.clone(), subscription_refusal(*other))),
+            other => Some((filter, subscription_refusal(*other))),
         });
         for (filter, reason) in refused {
             error!(filter, reason, "the MQTT broker refuses a subscription");
@@ -322,7 +325,7 @@ impl<'a> Connection<'a> {
         for token in self.shared.take_acks() {
             self.receipts.acknowledge(token);
         }
-        let client = &self.client;
+        let client = self.client.clone();
         self.receipts.settle(|packet_id| {
             let received = Publish { qos: QoS::AtLeastOnce, pkid: packet_id, ..Publish::default() };
             client.try_ack(&received).is_ok()
@@ -330,14 +333,34 @@ impl<'a> Connection<'a> {
         if !matches!(self.phase, Phase::Ready | Phase::Leaving) {
             return;
         }
+        if self.phase == Phase::Ready && !self.tend_subscriptions() {
+            return;
+        }
         let now = self.shared.clock.monotonic();
         let is_idle = self.shared.with_outbox(|outbox| {
-            outbox.hand_over(now, self.window, |message| publish(client, message, self.max_packet));
+            outbox.hand_over(now, self.window, |message| publish(&client, message, self.max_packet));
             outbox.is_idle()
         });
         if self.phase == Phase::Leaving && is_idle {
             self.disconnect();
         }
+    }
+
+    /// Asks for what is to be subscribed to otherwise than before. False where that has to wait.
+    ///
+    /// It takes packet ids, and rumqttc hangs where the ids in flight are not in a row: so nothing else is in flight then.
+    fn tend_subscriptions(&mut self) -> bool {
+        let wanted = self.shared.subscriptions();
+        if !self.subscribed.has_news(&wanted) {
+            return true;
+        }
+        if !self.shared.with_outbox(|outbox| outbox.is_nothing_in_flight()) {
+            return false;
+        }
+        let client = &self.client;
+        let is_taken = self.subscribed.subscribe(wanted, |filters| client.try_subscribe_many(filters).is_ok());
+        self.subscribed.unsubscribe(|filter| client.try_unsubscribe(filter).is_ok());
+        is_taken
     }
 
     /// Takes leave, unless rumqttc has no room for the request just now.

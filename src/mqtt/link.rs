@@ -16,7 +16,7 @@ use super::{
     message::{AckToken, Inbound, LinkEvent, Outgoing, Qos},
     outbox::Outbox,
     session::Session,
-    settings::LinkSettings,
+    settings::{LinkSettings, Subscription},
     tls::TlsError,
 };
 use crate::clock::Clock;
@@ -65,6 +65,9 @@ pub struct LinkStats {
 pub(super) struct Shared {
     pub(super) clock: Clock,
     outbox: Mutex<Outbox>,
+    subscriptions: Mutex<Arc<[Subscription]>>,
+    /// The subscription to the echo, beside all others.
+    echo: Option<Subscription>,
     acks: Mutex<Vec<AckToken>>,
     /// Tells the task that there is something to send.
     pub(super) work: Notify,
@@ -82,13 +85,15 @@ impl Link {
     /// [`Link::stop`] only, and if it is aborted the broker publishes the will.
     ///
     /// Fails where the TLS files cannot be used. Has to be called within a Tokio runtime.
-    pub fn start(settings: LinkSettings, clock: Clock) -> Result<(Self, Events, JoinHandle<()>), TlsError> {
+    pub fn start(mut settings: LinkSettings, clock: Clock) -> Result<(Self, Events, JoinHandle<()>), TlsError> {
         let tls = settings.tls.as_ref().map(super::TlsSettings::to_client_config).transpose()?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let unread = Arc::new(Unread::default());
         let shared = Arc::new(Shared {
             clock,
             outbox: Mutex::new(Outbox::new(settings.outbox_limit)),
+            subscriptions: Mutex::default(),
+            echo: settings.echo_topic.clone().map(Subscription::echo),
             acks: Mutex::default(),
             work: Notify::new(),
             is_connected: watch::channel(false).0,
@@ -99,6 +104,7 @@ impl Link {
             events: sender,
             unread: unread.clone(),
         });
+        shared.subscribe(std::mem::take(&mut settings.subscriptions));
         let session = Session::new(settings, tls, shared.clone());
         let ended = shared.ended.clone();
         let ends = ended.clone().drop_guard();
@@ -116,6 +122,12 @@ impl Link {
     pub fn publish(&self, message: Outgoing) {
         let now = self.0.clock.monotonic();
         self.0.with_outbox(|outbox| outbox.push(message, now));
+        self.0.work.notify_one();
+    }
+
+    /// Has these subscriptions from now on, and at every later connection, in place of those before.
+    pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
+        self.0.subscribe(subscriptions);
         self.0.work.notify_one();
     }
 
@@ -193,6 +205,16 @@ impl Shared {
         let is_idle = outbox.is_idle();
         self.is_idle.send_if_modified(|it| std::mem::replace(it, is_idle) != is_idle);
         result
+    }
+
+    fn subscribe(&self, subscriptions: Vec<Subscription>) {
+        let all = subscriptions.into_iter().chain(self.echo.clone());
+        *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
+    }
+
+    /// What is to be subscribed to now.
+    pub(super) fn subscriptions(&self) -> Arc<[Subscription]> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn take_acks(&self) -> Vec<AckToken> {

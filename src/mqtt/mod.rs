@@ -1,8 +1,8 @@
 //! The connection, the topics, commands in and replies out.
 //!
 //! From the bottom up: [`message`] and [`settings`] are what goes in and comes out, [`link`] is the handle that the
-//! rest of Latchkey holds, and behind it `session` keeps a `connection` alive and feeds it from the `outbox`. On top of
-//! it, [`topics`] names what goes where, [`request`] is payloads in, [`commands`] carries one
+//! rest of Latchkey holds, and behind it `session` keeps a `connection` alive, `subscribed` to what is wanted, and feeds it
+//! from the `outbox`. On top of it, [`topics`] names what goes where, [`request`] is payloads in, [`commands`] carries one
 //! message from receipt to reply, and [`bridge`] is the task that drives all of it.
 
 mod backoff;
@@ -11,6 +11,7 @@ mod failure;
 mod outbox;
 mod receipts;
 mod session;
+mod subscribed;
 
 pub mod bridge;
 pub mod commands;

@@ -156,6 +156,11 @@ impl Outbox {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
+    /// Everything that was handed over is acknowledged.
+    pub(super) fn is_nothing_in_flight(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// Messages that wait, and those on their way that were not acknowledged yet.
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.in_flight.iter().filter(|it| it.entry.is_some()).count()

@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     backoff::Waits, connection::Connection, failure::LinkFailure, link::Shared, message::LinkEvent, receipts::Receipts,
-    settings::LinkSettings,
+    settings::LinkSettings, subscribed::Subscribed,
 };
 
 /// After so many hangups in a row there is more to it than a restart of the broker.
@@ -20,6 +20,7 @@ pub(super) struct Session {
     tls: Option<Arc<ClientConfig>>,
     shared: Arc<Shared>,
     receipts: Receipts,
+    subscribed: Subscribed,
     waits: Waits,
     /// What the log has heard last, so that a broker that is down for a day does not fill it.
     last_failure: Option<LinkFailure>,
@@ -37,6 +38,7 @@ impl Session {
             tls,
             shared,
             receipts: Receipts::default(),
+            subscribed: Subscribed::default(),
             waits,
             last_failure: None,
             n_hangups: 0,
@@ -66,11 +68,12 @@ impl Session {
         // that some other program left made 25 connections in 5 s.)
         let clean_start = matches!(self.last_failure, Some(LinkFailure::TooLarge { .. } | LinkFailure::Protocol(_)));
         let options = self.settings.to_mqtt_options(self.tls.clone(), clean_start);
-        let filters = self.settings.to_filters(self.without_retained);
         debug!(host = self.settings.host, port = self.settings.port, "connecting to the MQTT broker");
 
+        self.subscribed.begin(shared.subscriptions(), self.without_retained);
         let echo_topic = self.settings.echo_topic.clone();
-        let (mut connection, eventloop) = Connection::new(shared, &mut self.receipts, options, filters, echo_topic);
+        let (mut connection, eventloop) =
+            Connection::new(shared, &mut self.receipts, &mut self.subscribed, options, echo_topic);
         let outcome = connection.serve(eventloop).await;
         let ready_since = connection.ready_since();
 

@@ -116,6 +116,30 @@ impl Subscription {
     pub fn new(filter: impl Into<String>, qos: Qos) -> Self {
         Self { filter: filter.into(), qos, send_retained: true, no_local: true }
     }
+
+    /// A subscription to what we say to ourselves. At QoS 0 it might overtake what is kept.
+    pub(super) fn echo(topic: String) -> Self {
+        Self { send_retained: false, no_local: false, ..Self::new(topic, Qos::AtLeastOnce) }
+    }
+
+    pub(super) fn to_filter(&self, without_retained: bool) -> Filter {
+        Filter {
+            path: self.filter.clone(),
+            qos: self.qos.into(),
+            nolocal: self.no_local,
+            preserve_retain: true,
+            retain_forward_rule: if self.send_retained && !without_retained {
+                RetainForwardRule::OnEverySubscribe
+            } else {
+                RetainForwardRule::Never
+            },
+        }
+    }
+
+    /// A subscription to what is published from now on, and to nothing that waits for us.
+    pub fn live(filter: impl Into<String>) -> Self {
+        Self { send_retained: false, ..Self::new(filter, Qos::AtMostOnce) }
+    }
 }
 
 impl LinkSettings {
@@ -148,30 +172,6 @@ impl LinkSettings {
             options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
         }
         options
-    }
-
-    /// The filters for one SUBSCRIBE, in the order of the subscriptions, and that of the echo.
-    pub(super) fn to_filters(&self, without_retained: bool) -> Vec<Filter> {
-        let to_filter = |it: &Subscription| Filter {
-            path: it.filter.clone(),
-            qos: it.qos.into(),
-            nolocal: it.no_local,
-            preserve_retain: true,
-            retain_forward_rule: if it.send_retained && !without_retained {
-                RetainForwardRule::OnEverySubscribe
-            } else {
-                RetainForwardRule::Never
-            },
-        };
-        let echo = self.echo_topic.as_ref().map(|topic| Filter {
-            path: topic.clone(),
-            // At QoS 0 it might overtake what is kept.
-            qos: QoS::AtLeastOnce,
-            nolocal: false,
-            preserve_retain: true,
-            retain_forward_rule: RetainForwardRule::Never,
-        });
-        self.subscriptions.iter().map(to_filter).chain(echo).collect()
     }
 }
 

@@ -145,17 +145,12 @@ impl Journal {
     pub(super) fn newest_frames(&self) -> io::Result<Vec<Sealed>> {
         let mut positions: Vec<_> = self.newest.iter().collect();
         positions.sort_by_key(|(_, position)| position.offset);
-        let frames = positions.into_iter().map(|(name, position)| {
-            let mut bytes = vec![0; position.len];
-            self.file.read_exact_at(&mut bytes, position.offset)?;
-            let is_whole = frame::parse_exact(&bytes)
-                .is_some_and(|it| it.header.name == *name && it.header.revision == position.revision);
-            if !is_whole {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a record in the journal no longer reads back"));
-            }
-            Ok(Sealed { name: name.clone(), revision: position.revision, bytes })
-        });
-        frames.collect()
+        positions.into_iter().map(|(name, position)| self.frame_at(name, *position)).collect()
+    }
+
+    /// The newest frame of one name, as [`Journal::newest_frames`] has it.
+    pub(super) fn newest_frame(&self, name: &Name) -> io::Result<Option<Sealed>> {
+        self.newest.get(name).map(|it| self.frame_at(name, *it)).transpose()
     }
 
     /// All that was acknowledged, as bytes.
@@ -163,6 +158,17 @@ impl Journal {
         let mut bytes = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+
+    fn frame_at(&self, name: &Name, position: Position) -> io::Result<Sealed> {
+        let mut bytes = vec![0; position.len];
+        self.file.read_exact_at(&mut bytes, position.offset)?;
+        let is_whole = frame::parse_exact(&bytes)
+            .is_some_and(|it| it.header.name == *name && it.header.revision == position.revision);
+        if !is_whole {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a record in the journal no longer reads back"));
+        }
+        Ok(Sealed { name: name.clone(), revision: position.revision, bytes })
     }
 
     fn new(folder: Arc<Folder>, file: File, len: u64) -> Self {

@@ -81,6 +81,9 @@ pub trait Store: Send + Sync {
     /// so every later call gives none.
     fn load(&self) -> Vec<Entry>;
 
+    /// The newest record of one account, as it lies on the disk now; none where there is none.
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError>;
+
     /// Durable when it returns the new revision, which is `expected + 1`. A caller that stops waiting does not undo it.
     ///
     /// Fails with [`StoreError::Conflict`] unless the account's newest revision is `expected` (0 for one without any).

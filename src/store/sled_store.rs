@@ -97,6 +97,11 @@ impl Store for SledStore {
         std::mem::take(&mut *self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        let account = account.clone();
+        self.ask(|reply| Request::Record { account, reply }).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
         self.ask(|reply| Request::Change(Change::Commit { commit, reply })).await
     }

@@ -29,6 +29,10 @@ impl<W: Fn(&AccountId, &Record) + Send + Sync> Store for Watched<W> {
         entries
     }
 
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        self.store.record(account).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
         let (account, payload) = (commit.account.clone(), commit.payload.clone());
         let revision = self.store.commit(commit).await?;

@@ -12,14 +12,15 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::{
-    Commit, OpenReport, StoreError,
+    Commit, Entry, OpenReport, StoreError,
     ballast::Ballast,
     counters::Counters,
     database::Database,
     folder::Folder,
-    frame::Name,
+    frame::{self, Name},
     journal::Journal,
     record,
     seal::{Sealed, Sealer},
@@ -41,6 +42,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the thread is asked to do.
 pub(super) enum Request {
     Change(Change),
+    Record { account: AccountId, reply: Reply<Option<Entry>> },
     IsSpent { account: AccountId, fingerprint: Fingerprint, reply: Reply<bool> },
     CheckRoom { reply: Reply<()> },
     Close { reply: Reply<()> },
@@ -103,6 +105,9 @@ impl Writer {
                     }
                     self.take(changes);
                     self.look_after();
+                }
+                Request::Record { account, reply } => {
+                    let _ = reply.send(self.record(&account));
                 }
                 Request::IsSpent { account, fingerprint, reply } => {
                     let _ = reply.send(self.is_spent(&account, fingerprint));
@@ -228,6 +233,22 @@ impl Writer {
         written.map_err(|error| StoreError::io("write to", self.journal.path(), &error))
     }
 
+    /// From the journal, which always has the newest one.
+    fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        let name = Name::Account(account.clone());
+        let sealed = self.journal.newest_frame(&name);
+        let Some(sealed) = sealed.map_err(|error| StoreError::io("read", self.journal.path(), &error))? else {
+            return Ok(None);
+        };
+        let content = frame::parse_exact(&sealed.bytes).and_then(|it| self.sealer.unseal(&it));
+        let payload = content.as_ref().and_then(|it| record::unpack(it)).map(|it| Zeroizing::new(it.1.to_vec()));
+        let payload = payload.ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "a record cannot be unsealed");
+            StoreError::io("read", self.journal.path(), &error)
+        })?;
+        Ok(Some(Entry { account: account.clone(), revision: sealed.revision, payload }))
+    }
+
     fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.heal();
         let known = self.database.is_spent(account, fingerprint);
@@ -255,7 +276,6 @@ mod tests {
     use std::{fs, sync::mpsc};
 
     use jiff::Timestamp;
-    use zeroize::Zeroizing;
 
     use super::*;
     use crate::{

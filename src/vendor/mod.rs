@@ -63,6 +63,12 @@ pub struct Spend<'a> {
 pub trait Vendor: Send + Sync {
     fn kind(&self) -> VendorKind;
 
+    /// Whether it is connected as these settings say, so that another one made of them would do the same. One that does not
+    /// know says no.
+    fn serves(&self, _settings: &VendorSettings) -> bool {
+        false
+    }
+
     /// What its vendor prescribes; the user's choices are laid over it.
     fn rules(&self) -> Rules;
 

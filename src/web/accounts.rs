@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    Web,
+    LoginBy, Web,
     answer::{answer, json_response},
     guard::Admission,
     refusal::{Refusal, RefusalCode},
@@ -31,15 +31,15 @@ use super::{
 pub(super) async fn list(State(web): State<Arc<Web>>) -> Response {
     let accounts: Vec<Value> = web
         .keeper
-        .accounts()
-        .filter_map(|(id, vendor)| {
-            let mut account = json!(web.keeper.status(id)?);
-            account["entry_id"] = json!(id);
-            account["vendor"] = json!(vendor);
-            let card = web.accounts.get(id);
-            account["name"] = json!(card.and_then(|it| it.name.as_ref()));
-            account["logs_in_by"] = json!(card.map(|it| &it.logs_in_by));
-            account["advice"] = json!(web.advice(id));
+        .cards()
+        .iter()
+        .filter_map(|card| {
+            let mut account = json!(web.keeper.status(&card.id)?);
+            account["entry_id"] = json!(card.id);
+            account["vendor"] = json!(card.vendor);
+            account["name"] = json!(card.name);
+            account["logs_in_by"] = json!(LoginBy::all_of(card));
+            account["advice"] = json!(web.advice(&card.id));
             Some(account)
         })
         .collect();
@@ -168,7 +168,7 @@ pub(super) async fn access_token(
     if admission != Admission::Key {
         return Refusal::new(RefusalCode::Unauthorized).respond("");
     }
-    if !web.accounts.get(&place.account).is_some_and(|it| it.share_access_token) {
+    if !web.keeper.card(&place.account).is_some_and(|it| it.shares_access_token) {
         return Refusal::new(RefusalCode::NotShared).respond("");
     }
     match web.keeper.live_access(&place.account).await {

@@ -111,7 +111,8 @@ fn seconds_left(status: &Status, now: Timestamp) -> Option<i64> {
 
 /// The account that is meant: the one that `entry_id` names, or the only one of Aqara.
 fn aqara_account(web: &Web, uri: &Uri) -> Result<AccountId, Astray> {
-    let mut accounts = web.keeper.accounts().filter(|it| it.1 == VendorKind::Aqara).map(|it| it.0);
+    let cards = web.keeper.cards();
+    let mut accounts = cards.iter().filter(|it| it.vendor == VendorKind::Aqara).map(|it| &it.id);
     let query = uri.query().unwrap_or_default();
     let named = url::form_urlencoded::parse(query.as_bytes()).find(|it| it.0 == "entry_id").map(|it| it.1);
     match named {

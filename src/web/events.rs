@@ -48,8 +48,10 @@ const ROOM: usize = 64;
 /// What changes and happens, live
 ///
 /// On connecting, every account's state comes first (`event: state`) and then what it can act on (`event: inventory`), so
-/// that nothing is missed by reconnecting; then, once, what happened lately (`event: past`, with `events`). Then `state` with each change, `event` for what happened, and `inventory` when doors or scenes may be others; `data` is JSON
-/// with `entry_id`, as by MQTT, and with `advice` where somebody is needed.
+/// that nothing is missed by reconnecting; then, once, what happened lately (`event: past`, with `events`). Then `state`
+/// with each change, `event` for what happened, `inventory` when doors or scenes may be others, and `accounts` (with
+/// `entry_ids`) when others are kept than before or some are configured otherwise; `data` is JSON with `entry_id`, as by
+/// MQTT, and with `advice` where somebody is needed.
 #[utoipa::path(
     get, path = "/v1/events", tag = "latchkey",
     responses((status = 200, body = String, content_type = "text/event-stream"))
@@ -133,11 +135,20 @@ impl Stream {
                     self.tell("event", &data.to_string()).await?;
                 }
                 Ok(Ok(Notice::Inventory(account))) => self.tell_inventory(&account).await?,
+                Ok(Ok(Notice::Accounts)) => self.tell_accounts().await?,
                 // It read too slowly: the states make up for what was missed.
-                Ok(Err(RecvError::Lagged(_))) => self.tell_states().await?,
+                Ok(Err(RecvError::Lagged(_))) => self.tell_accounts().await?,
                 Ok(Err(RecvError::Closed)) => return Ok(()),
             }
         }
+    }
+
+    /// Which accounts there are now, and how they are.
+    async fn tell_accounts(&mut self) -> Result<(), Gone> {
+        let accounts = self.accounts();
+        self.told.retain(|id, _| accounts.contains(id));
+        self.tell("accounts", &json!({ "entry_ids": accounts }).to_string()).await?;
+        self.tell_states().await
     }
 
     async fn tell_states(&mut self) -> Result<(), Gone> {
@@ -168,7 +179,7 @@ impl Stream {
     }
 
     fn accounts(&self) -> Vec<AccountId> {
-        self.web.keeper.accounts().map(|it| it.0.clone()).collect()
+        self.web.keeper.cards().iter().map(|it| it.id.clone()).collect()
     }
 
     async fn tell(&self, event: &str, data: &str) -> Result<(), Gone> {

@@ -10,9 +10,9 @@ use axum::{
 use jiff::Timestamp;
 
 use crate::{
-    account::{AccountId, Condition, Status},
-    keeper::{HostQueue, Purpose, Tally},
-    vendor::{BOUNDS, Latency, VendorKind},
+    account::{Condition, Status},
+    keeper::{Card, HostQueue, Purpose, Tally},
+    vendor::{BOUNDS, Latency},
 };
 
 use super::{
@@ -32,11 +32,12 @@ use super::{
 pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
     let mut page = Exposition::default();
     add_own(&mut page, &web);
-    let look = |(id, vendor): (&AccountId, VendorKind)| {
-        let (status, tally, latencies) = (web.keeper.status(id)?, web.keeper.tally(id)?, web.keeper.latencies(id));
-        Some(Look { id: id.to_string(), vendor: vendor.to_string(), status, tally, latencies })
+    let look = |card: &Arc<Card>| {
+        let (id, vendor) = (card.id.to_string(), card.vendor.to_string());
+        let latencies = web.keeper.latencies(&card.id);
+        Some(Look { id, vendor, status: web.keeper.status(&card.id)?, tally: web.keeper.tally(&card.id)?, latencies })
     };
-    let looks: Vec<Look> = web.keeper.accounts().filter_map(look).collect();
+    let looks: Vec<Look> = web.keeper.cards().iter().filter_map(look).collect();
     add_conditions(&mut page, &looks);
     add_times(&mut page, &looks, web.clock.now());
     add_counts(&mut page, &looks);

@@ -28,7 +28,7 @@ pub mod page;
 pub mod schema;
 pub mod session;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -51,7 +51,7 @@ use crate::{
     clock::Clock,
     config::PublicUrl,
     homeassistant::advice,
-    keeper::{Keeper, Notice},
+    keeper::{Card, Keeper, Notice},
     mqtt::Link,
     store::{SledStore, Store},
 };
@@ -67,7 +67,6 @@ const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// What the edge stands on.
 pub struct Parts {
     pub keeper: Keeper,
-    pub accounts: BTreeMap<AccountId, Card>,
     pub store: Arc<SledStore>,
     pub link: Link,
     pub clock: Clock,
@@ -81,14 +80,6 @@ pub struct Parts {
     pub stop: CancellationToken,
 }
 
-/// What the configuration says of an account, beside what the keeper knows.
-#[derive(Clone, Debug, Default)]
-pub struct Card {
-    pub name: Option<String>,
-    pub share_access_token: bool,
-    pub logs_in_by: Vec<LoginBy>,
-}
-
 /// A way to sign in that the configuration has set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -97,10 +88,17 @@ pub enum LoginBy {
     Password,
 }
 
+impl LoginBy {
+    /// The ways that are set up for an account.
+    fn all_of(card: &Card) -> Vec<Self> {
+        let ways = [(card.logs_in_by_code, Self::Code), (card.logs_in_by_password, Self::Password)];
+        ways.into_iter().filter_map(|(is_set_up, way)| is_set_up.then_some(way)).collect()
+    }
+}
+
 /// What the handlers share.
 pub struct Web {
     keeper: Keeper,
-    accounts: BTreeMap<AccountId, Card>,
     store: Arc<SledStore>,
     link: Link,
     clock: Clock,
@@ -171,11 +169,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Web>>)> {
 
 impl Web {
     fn new(parts: Parts) -> Self {
-        let Parts { keeper, accounts, store, link, clock, key, hosts, public_url, metrics_public, ingress_from, stop } =
-            parts;
+        let Parts { keeper, store, link, clock, key, hosts, public_url, metrics_public, ingress_from, stop } = parts;
         Self {
             keeper,
-            accounts,
             store,
             link,
             key,
@@ -196,8 +192,8 @@ impl Web {
 
     /// Why an account needs a person, and what that person is to do.
     fn advice(&self, account: &AccountId) -> Option<String> {
-        let by_code = self.accounts.get(account).is_some_and(|it| it.logs_in_by.contains(&LoginBy::Code));
-        advice(&self.keeper.status(account)?, by_code)
+        let card = self.keeper.card(account)?;
+        advice(&self.keeper.status(account)?, card.logs_in_by_code)
     }
 
     /// Whether the store takes commits; asked once a second at most, since anybody may ask.

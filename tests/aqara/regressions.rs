@@ -40,6 +40,10 @@ impl Store for Witness {
         self.store.load()
     }
 
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        self.store.record(account).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
         self.given.lock().unwrap().extend_from_slice(&commit.payload);
         self.store.commit(commit).await

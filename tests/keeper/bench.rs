@@ -15,7 +15,7 @@ use latchkey::{
     clock::{Clock, Hand},
     config::{self, AccountSettings, Settings},
     demo::clouds::{AkuvoxCloud, AqaraCloud, Options, Places, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
-    keeper::{Account, Command, Event, Grounds, Keeper, Notice, Reply, ReplyData, Ticket},
+    keeper::{Account, Command, Event, Grounds, Keeper, Notice, Reloaded, Reply, ReplyData, Ticket},
     store::{CHECKPOINT_EVERY, KeySource, SledStore, Store, StoreSettings},
     vendor::{self, Http, Toll, Vendor},
 };
@@ -149,17 +149,29 @@ impl Bench {
         names: &[&str],
         vendor_of: impl Fn(&AccountSettings, Arc<dyn Vendor>) -> Arc<dyn Vendor>,
     ) -> House {
-        let settings = self.settings();
+        let settings = names.iter().map(|it| self.settings_of(it)).collect();
+        let keeper = Keeper::start(self.accounts(settings, vendor_of), grounds).unwrap();
+        House { notices: keeper.subscribe(), keeper }
+    }
+
+    pub(crate) fn settings_of(&self, name: &str) -> AccountSettings {
+        self.settings().accounts[&id(name)].clone()
+    }
+
+    /// Accounts at vendors that have nothing to list, unless `vendor_of` makes others of them.
+    pub(crate) fn accounts(
+        &self,
+        settings: Vec<AccountSettings>,
+        vendor_of: impl Fn(&AccountSettings, Arc<dyn Vendor>) -> Arc<dyn Vendor>,
+    ) -> Vec<Account> {
         let nothing = |_: &Secret, _: &dyn Toll| Ok(Inventory::default());
-        let http = Http::new(settings.keeper.call_timeout, grounds.clock.clone()).unwrap();
-        let account = |name: &&str| {
-            let settings = settings.accounts[&id(name)].clone();
+        let http = Http::new(self.settings().keeper.call_timeout, self.clock.clone()).unwrap();
+        let account = |settings: AccountSettings| {
             let vendor =
                 vendor_of(&settings, Arc::new(Altered::new(vendor::connect(&settings, &http)).listing_by(nothing)));
             Account { settings, vendor }
         };
-        let keeper = Keeper::start(names.iter().map(account).collect(), grounds).unwrap();
-        House { notices: keeper.subscribe(), keeper }
+        settings.into_iter().map(account).collect()
     }
 
     /// A keeper of these accounts, whose tokens it proved a day ago: nothing is due, and nothing is too soon.
@@ -237,6 +249,11 @@ impl Bench {
 impl House {
     pub(crate) fn status(&self, name: &str) -> Status {
         self.keeper.status(&id(name)).unwrap()
+    }
+
+    /// Keeps these accounts from now on.
+    pub(crate) async fn reload(&self, accounts: Vec<Account>) -> Reloaded {
+        in_time(self.keeper.reload(accounts, |_| false)).await
     }
 
     pub(crate) async fn refresh(&self, name: &str) -> Reply {

@@ -70,6 +70,10 @@ impl Store for Disk {
         self.store.load()
     }
 
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        self.store.record(account).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
         if !self.takes_commits.load(SeqCst) {
             self.refused.send_modify(|it| *it += 1);

@@ -16,6 +16,7 @@ mod lost_replies;
 mod premises;
 mod quotas;
 mod refusals;
+mod reload;
 mod restarts;
 mod scenes;
 mod schedule;

@@ -8,7 +8,7 @@ use latchkey::{
 use super::bench::{Bench, CABIN, DAY, HOME, HOUR, code, id, outcome};
 
 /// Puts the cloud's pair of [`HOME`] into the store for both accounts.
-async fn seed_twins(bench: &Bench) {
+pub(crate) async fn seed_twins(bench: &Bench) {
     let (store, _) = bench.open();
     let held = bench.aqara.credentials(0);
     let grant = Grant {

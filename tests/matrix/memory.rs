@@ -36,6 +36,10 @@ impl Store for Memory {
         Vec::new()
     }
 
+    async fn record(&self, account: &AccountId) -> Result<Option<Entry>, StoreError> {
+        Ok(self.0.lock().unwrap().newest.get(account).cloned())
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
         let Commit { account, expected, payload, spent } = commit;
         let mut contents = self.0.lock().unwrap();

@@ -206,10 +206,6 @@ impl Latchkey {
         Self { pid: child.id(), child: Some(child), log }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// Everything that it has said so far.
     pub fn log(&self) -> String {
         self.log.borrow().clone()
@@ -217,10 +213,27 @@ impl Latchkey {
 
     /// Waits until it has said `text`.
     pub async fn logged(&self, text: &str) {
+        self.logged_times(1, text).await;
+    }
+
+    /// Waits until it has said `text` so many times.
+    pub async fn logged_times(&self, times: usize, text: &str) {
         let mut log = self.log.clone();
-        let is_said = log.wait_for(|it| it.contains(text));
+        let is_said = log.wait_for(|it| times <= it.matches(text).count());
         let outcome = timeout(PATIENCE, is_said).await.map(|it| it.is_ok());
-        assert_eq!(outcome, Ok(true), "it never said {text:?}; it said: {}", self.log());
+        assert_eq!(outcome, Ok(true), "it did not say {text:?} {times} times; it said: {}", self.log());
+    }
+
+    /// Has it read its configuration again, and waits until it says that it has.
+    pub async fn reload(&self) {
+        const DONE: &str = "the configuration was read again";
+        let times = self.log().matches(DONE).count();
+        self.signal("HUP");
+        self.logged_times(times + 1, DONE).await;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Sends a signal by its name: TERM, INT, KILL, STOP, CONT.
@@ -314,7 +327,9 @@ impl Client {
         other.link.publish(Outgoing::passing("test/marker", "that was all"));
         other.heard(0, "the marker", |it| it.topic == "test/marker").await;
         let seen = other.since(0).into_iter().filter(|it| it.retain && !it.payload.is_empty());
-        seen.map(|it| (it.topic.clone(), text(&it))).collect()
+        let retained = seen.map(|it| (it.topic.clone(), text(&it))).collect();
+        other.link.stop(Vec::new()).await;
+        retained
     }
 
     /// How many messages were heard until now: where to look from later.

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     account::{Class, Code, FreshTokens, Inventory, Secret, Target},
-    config::{AkuvoxSettings, BaseUrl},
+    config::{AkuvoxSettings, BaseUrl, VendorSettings},
 };
 
 use super::{
@@ -150,6 +150,10 @@ impl Akuvox {
 impl Vendor for Akuvox {
     fn kind(&self) -> VendorKind {
         VendorKind::Akuvox
+    }
+
+    fn serves(&self, settings: &VendorSettings) -> bool {
+        matches!(settings, VendorSettings::Akuvox(it) if *it == self.settings)
     }
 
     fn rules(&self) -> Rules {

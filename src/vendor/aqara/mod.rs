@@ -19,7 +19,7 @@ pub use signature::sign;
 
 use crate::{
     account::{Class, Code, FreshTokens, Inventory, Secret, Target},
-    config::{AccountType, AqaraSettings},
+    config::{AccountType, AqaraSettings, VendorSettings},
 };
 
 use super::{Answer, Budget, Http, Latency, Rules, SignIn, SignInKind, Spend, Toll, Vendor, VendorError, VendorKind};
@@ -58,6 +58,10 @@ impl Aqara {
 impl Vendor for Aqara {
     fn kind(&self) -> VendorKind {
         VendorKind::Aqara
+    }
+
+    fn serves(&self, settings: &VendorSettings) -> bool {
+        matches!(settings, VendorSettings::Aqara(it) if *it == self.settings)
     }
 
     fn rules(&self) -> Rules {

@@ -36,6 +36,12 @@ export class AccountCard {
     this.update(account);
   }
 
+  /** Whether it shows this account as it is configured. */
+  isOf({ name, vendor, logs_in_by }) {
+    const mine = this.#account;
+    return mine.name === name && mine.vendor === vendor && String(mine.logs_in_by) === String(logs_in_by);
+  }
+
   /** Takes a newer state. */
   update(state) {
     const before = this.#account.condition;

@@ -31,16 +31,21 @@ async function open() {
 }
 
 function showAccounts(accounts) {
-  for (const account of accounts) {
-    names.set(account.entry_id, account.name ?? account.entry_id);
-    if (cards.has(account.entry_id)) {
-      cards.get(account.entry_id).update(account);
-      continue;
-    }
-    const card = new AccountCard(account, confirm);
-    cards.set(account.entry_id, card);
-    find("accounts").append(card.element);
+  for (const [id, card] of cards) {
+    // What is configured otherwise gets a card of its own.
+    if (accounts.some((it) => it.entry_id === id && card.isOf(it))) continue;
+    card.element.remove();
+    cards.delete(id);
   }
+  const list = find("accounts");
+  accounts.forEach((account, place) => {
+    names.set(account.entry_id, account.name ?? account.entry_id);
+    if (!cards.has(account.entry_id)) cards.set(account.entry_id, new AccountCard(account, confirm));
+    const card = cards.get(account.entry_id);
+    card.update(account);
+    // What is in its place is not moved: it would lose the focus.
+    if (list.children[place] !== card.element) list.insertBefore(card.element, list.children[place] ?? null);
+  });
 }
 
 function showSignIn() {
@@ -74,6 +79,8 @@ function listen() {
   heard("state", (state) => cards.get(state.entry_id)?.update(state));
   heard("inventory", (inventory) => cards.get(inventory.entry_id)?.list(inventory));
   heard("event", note);
+  // The stream that is opened anew tells what the new accounts can act on.
+  heard("accounts", open);
   heard("past", ({ events }) => {
     // What is past is not announced.
     const log = find("events").querySelector("[role=log]");
