@@ -128,6 +128,7 @@ impl Service {
             clock,
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
+        keeper.tell_of_opening(&report);
         info!(accounts = settings.accounts.len(), "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
         Ok(Self { keeper, web, stop, bridge, web_stop, web_task, alert_task })
     }

@@ -20,6 +20,7 @@ mod keeping;
 mod limits;
 mod login;
 mod notice;
+mod opening;
 mod quotas;
 mod reply;
 mod settle;
