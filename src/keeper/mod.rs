@@ -22,6 +22,7 @@ mod login;
 mod notice;
 mod opening;
 mod quotas;
+mod reading;
 mod reply;
 mod settle;
 mod share;
