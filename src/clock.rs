@@ -91,6 +91,19 @@ impl Clock {
         }
     }
 
+    /// Waits for a short span of real time. On an adjustable clock it is over, too, when so much has passed by its hand.
+    pub async fn rest(&self, span: Duration) {
+        let slept = tokio::time::sleep(span);
+        let Source::Adjustable(shared) = &self.0 else { return slept.await };
+        let mut moved = shared.moved.subscribe();
+        let end = self.monotonic() + span;
+        let passed = async { while self.monotonic() < end && moved.changed().await.is_ok() {} };
+        tokio::select! {
+            () = slept => {}
+            () = passed => {}
+        }
+    }
+
     fn adjustable(wall: Timestamp, running_since: Option<Instant>) -> (Self, Hand) {
         let face = Face { wall, monotonic: Duration::ZERO, running_since };
         let shared = Arc::new(Shared { face: Mutex::new(face), moved: watch::channel(()).0 });
@@ -161,6 +174,22 @@ mod tests {
         hand.jump(Timestamp::UNIX_EPOCH);
         assert_eq!(clock.now(), Timestamp::UNIX_EPOCH);
         assert_eq!(clock.monotonic(), Duration::from_secs(60));
+    }
+
+    #[tokio::test]
+    async fn a_rest_ends_by_itself_and_when_the_hand_has_moved_so_far() {
+        let (clock, hand) = Clock::paused(Timestamp::UNIX_EPOCH);
+        clock.rest(Duration::from_millis(1)).await;
+        let resting = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.rest(Duration::from_secs(1_000_000)).await }
+        });
+        tokio::task::yield_now().await;
+        hand.advance(Duration::from_secs(999_999));
+        tokio::task::yield_now().await;
+        assert!(!resting.is_finished());
+        hand.advance(Duration::from_secs(1));
+        resting.await.unwrap();
     }
 
     #[tokio::test]

@@ -135,6 +135,7 @@ impl Service {
             clock,
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
+        keeper.tell_of_opening(&report);
         info!(accounts = n_accounts, "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
         Ok(Self { keeper, web, settings, report, http, stop, bridge, web_stop, web_task, alert_task })
     }

@@ -34,10 +34,14 @@ pub enum EventType {
     Forgotten,
     /// What was forgotten is in use again.
     Recalled,
+    /// Files of the store were damaged and were mended: nothing of this account is lost.
+    StoreMended,
+    /// Files of the store were damaged, and the newest record of this account may be gone: its tokens are tried once.
+    StoreDamaged,
 }
 
 impl EventType {
-    pub const ALL: [EventType; 13] = [
+    pub const ALL: [EventType; 15] = [
         Self::Refreshed,
         Self::RefreshFailed,
         Self::InDoubt,
@@ -51,6 +55,8 @@ impl EventType {
         Self::LoggedIn,
         Self::Forgotten,
         Self::Recalled,
+        Self::StoreMended,
+        Self::StoreDamaged,
     ];
 }
 

@@ -181,6 +181,10 @@ impl Record {
             self.end_as_refused(&refused);
         }
         if attempt.slot == Slot::Candidate {
+            // Where a reply to it was lost it may have been the vendor's newest, and nobody knows what the one in use is.
+            if let (Some(since), Some(current)) = (self.doubted_since(Slot::Candidate), &self.current) {
+                self.doubt.get_or_insert(Doubt { since, generation: current.generation });
+            }
             self.lay_candidate_aside();
             self.bring_back();
             self.give_up_where_nothing_is_left(code, now);

@@ -1,17 +1,23 @@
 //! One attempt of a refresh: begun durably, sent, read. A process that is killed between any two lines of this file
 //! finds on disk what it needs to go on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tracing::{info, warn};
 
 use crate::{
-    account::{Attempt, Class, Code, Ending, FreshTokens, Grant, RefreshEnd, Secret, Slot},
+    account::{Attempt, Class, Code, Ending, Grant, RefreshEnd, Secret, Slot},
     store::StoreError,
     vendor::{Answer, Spend, VendorError},
 };
 
-use super::{Shared, flight::Landing, keeping::Keeping, limits::Purpose, notice::Trigger, settle::Returned};
+use super::{
+    Shared,
+    flight::Landing,
+    keeping::Keeping,
+    limits::Purpose,
+    notice::Trigger,
+    reading::{read_refresh, storable},
+    settle::Returned,
+};
 
 /// How one attempt ended.
 pub(super) enum Leg {
@@ -117,15 +123,12 @@ impl Shared {
             }
         };
         keeping.note_present(|present| present.is_cloud_reached = Some(true));
-        let storable = catch_unwind(AssertUnwindSafe(|| keeping.vendor.storable(&answer))).unwrap_or_default();
+        let storable = storable(keeping, &answer);
         match read_refresh(keeping, &answer) {
             Ok(fresh) => (Ending::Renewed(fresh), storable),
             Err(failure) => {
                 warn!(account = %keeping.id, code = %failure.code, "refresh failed: {failure}");
                 let is_unread = failure.code == Code::UnreadableAnswer;
-                if is_unread && storable.is_none() {
-                    keeping.note_present(|present| present.unstorable = Some(answer.body.clone()));
-                }
                 let failure = self.judge_refusal(keeping, failure, access).await;
                 (failed(failure, storable.filter(|_| is_unread)), None)
             }
@@ -159,10 +162,4 @@ pub(super) fn nothing_to_spend(keeping: &Keeping) -> Code {
     let record = keeping.record();
     let is_spent = |it: &Grant| it.refresh_end == Some(RefreshEnd::Spent);
     if record.current.as_ref().is_some_and(is_spent) { Code::UnreadableAnswer } else { Code::NoRefreshToken }
-}
-
-/// Reads an answer; a parser that panics has not read it, and the vendor may have rotated.
-pub(super) fn read_refresh(keeping: &Keeping, answer: &Answer) -> Result<FreshTokens, VendorError> {
-    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_refresh(answer)))
-        .unwrap_or_else(|_| Err(VendorError::new(Class::Protocol, Code::UnreadableAnswer)))
 }

@@ -1,16 +1,17 @@
 //! Checking in: an access token that somebody brought, or that a login gave alone, is shown to the vendor, as its own
 //! apps do. It may give others for it, a refresh token among them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tracing::{info, warn};
 
-use crate::{
-    account::{Class, Code, Secret, UnreadLogin},
-    vendor::VendorError,
-};
+use crate::account::{Class, Code, Secret, UnreadLogin};
 
-use super::{Shared, flight::Landing, keeping::Keeping, limits::Purpose};
+use super::{
+    Shared,
+    flight::Landing,
+    keeping::Keeping,
+    limits::Purpose,
+    reading::{read, storable},
+};
 
 impl Shared {
     /// The flight of a check-in: an access token that somebody brought is taken back where the vendor does not accept it.
@@ -37,8 +38,8 @@ impl Shared {
         let at = self.clock.now();
         let (result, body) = match shown {
             Ok(answer) => {
-                let read = catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_check_in(&answer)));
-                (read.unwrap_or_else(|_| Err(unreadable())), keeping.vendor.storable(&answer))
+                let read = read(keeping, &answer, |answer| keeping.vendor.read_check_in(answer));
+                (read, storable(keeping, &answer))
             }
             Err(failure) => (Err(failure), None),
         };
@@ -77,8 +78,4 @@ pub(super) fn tell_captured(keeping: &Keeping, refresh: Option<&Secret>, source:
             warn!(account = %keeping.id, "No refresh token came from {source}: the login ends with its access token")
         }
     }
-}
-
-pub(super) fn unreadable() -> VendorError {
-    VendorError::new(Class::Protocol, Code::UnreadableAnswer)
 }

@@ -201,7 +201,7 @@ impl Shared {
     /// Waits, unless Latchkey stops: then it returns false at once.
     async fn pause(&self, span: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(span) => !self.stopping.is_cancelled(),
+            () = self.clock.rest(span) => !self.stopping.is_cancelled(),
             () = self.stopping.cancelled() => false,
         }
     }

@@ -55,9 +55,6 @@ pub(super) struct Present {
     pub(super) is_cloud_reached: Option<bool>,
     /// Not before this time, for reasons that are not the record's.
     pub(super) hold_until: Option<Timestamp>,
-    /// An answer that could not be read and must not be stored: it lasts as long as the process, or until a refresh
-    /// succeeds.
-    pub(super) unstorable: Option<Secret>,
 }
 
 impl Heart {

@@ -1,11 +1,7 @@
 //! Signing in: a code is asked for, a login is a flight of its own, and where the user chose it Latchkey signs in by
 //! itself. As with a refresh, a process that is killed between any two lines finds on disk what it needs to go on.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
@@ -19,12 +15,13 @@ use crate::{
 use super::{
     Shared,
     access::CallFailure,
-    check_in::{tell_captured, unreadable},
+    check_in::tell_captured,
     command::{CommandError, Reply, ReplyData},
     flight::{Errand, Landing},
     keeping::Keeping,
     limits::Purpose,
     notice::Trigger,
+    reading::{read, storable},
     update::blocked,
 };
 
@@ -154,14 +151,7 @@ impl Shared {
             present.is_cloud_reached = Some(!sent.as_ref().is_err_and(is_cut_off));
         });
         let (result, body) = match sent {
-            Ok(answer) => {
-                let storable = catch_unwind(AssertUnwindSafe(|| keeping.vendor.storable(&answer))).unwrap_or_default();
-                (
-                    read_login(keeping, &answer, login.kind())
-                        .inspect_err(|failure| note_unstorable(keeping, failure, &answer)),
-                    storable,
-                )
-            }
+            Ok(answer) => (read_login(keeping, &answer, login.kind()), storable(keeping, &answer)),
             Err(failure) => (Err(failure), None),
         };
         match result {
@@ -194,7 +184,6 @@ impl Shared {
             generation
         });
         let Some(generation) = committed.await else { return Landing::grounded(Code::ShuttingDown) };
-        keeping.note_present(|present| present.unstorable = None);
         tell_captured(keeping, fresh.refresh.as_ref(), source(keeping, login));
         keeping.happened(EventType::LoggedIn, login.by(), None);
         if !has_refresh_token {
@@ -296,14 +285,7 @@ impl From<StoreError> for NoCode {
 }
 
 fn read_login(keeping: &Keeping, answer: &Answer, by: SignInKind) -> Result<FreshTokens, VendorError> {
-    catch_unwind(AssertUnwindSafe(|| keeping.vendor.read_login(answer, by))).unwrap_or_else(|_| Err(unreadable()))
-}
-
-/// What could not be read and must not be stored lasts as long as the process.
-fn note_unstorable(keeping: &Keeping, failure: &VendorError, answer: &Answer) {
-    if failure.code == Code::UnreadableAnswer && keeping.vendor.storable(answer).is_none() {
-        keeping.note_present(|present| present.unstorable = Some(answer.body.clone()));
-    }
+    read(keeping, answer, |answer| keeping.vendor.read_login(answer, by))
 }
 
 /// Where tokens came from, in the vendor's words.

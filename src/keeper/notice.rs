@@ -26,7 +26,7 @@ pub struct Event {
     pub error: Option<Code>,
 }
 
-/// Who asked for a refresh.
+/// Who asked for a refresh, or what else brought it about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
@@ -36,4 +36,6 @@ pub enum Trigger {
     Update,
     /// A call found the access token rejected, ended or missing.
     Call,
+    /// Latchkey found it when it started.
+    Start,
 }

@@ -11,13 +11,7 @@ use crate::{
     vendor::Answer,
 };
 
-use super::{
-    Shared,
-    attempt::{Leg, read_refresh},
-    flight::Landing,
-    keeping::Keeping,
-    notice::Trigger,
-};
+use super::{Shared, attempt::Leg, flight::Landing, keeping::Keeping, notice::Trigger, reading::read_refresh};
 
 /// Between two tries to put an answer on disk.
 const COMMIT_AGAIN: Duration = Duration::from_secs(1);
@@ -59,20 +53,22 @@ impl Shared {
             // The attempt is open on disk, and is looked at again at the next start.
             return Leg::Landed(Landing::Failed { code: Code::ShuttingDown, slot: Some(attempt.slot) });
         };
-        if matches!(settlement, Settlement::Renewed { .. }) {
-            keeping.note_present(|present| present.unstorable = None);
-        }
-        keeping.tell(by, settlement, &ending, was_troubled);
         let slot = attempt.slot;
         let code = match &ending {
             Ending::Renewed(_) => Code::Internal,
+            Ending::Failed { .. } if was_in_doubt && settlement == Settlement::CandidateRefused => Code::ReplyLost,
             Ending::Failed { code, .. } => *code,
         };
+        keeping.tell(by, settlement, &ending, code, was_troubled);
         let failed = |code| Leg::Landed(Landing::Failed { code, slot: Some(slot) });
         match settlement {
             Settlement::Renewed { slot } => {
                 let generation = keeping.record().current.as_ref().map_or(0, |it| it.generation);
                 Leg::Landed(Landing::Renewed { slot, generation })
+            }
+            // What is in use may be dead by that, which is better known now than when it is due.
+            Settlement::CandidateRefused if code == Code::ReplyLost && keeping.record().current.is_some() => {
+                Leg::FellBack
             }
             Settlement::CandidateRefused => Leg::Landed(Landing::CandidateRefused(code)),
             Settlement::FellBack => Leg::FellBack,

@@ -7,15 +7,20 @@ use crate::account::{Class, Code, Ending, EventType, FreshTokens, Secret, Settle
 use super::{keeping::Keeping, notice::Trigger};
 
 impl Keeping {
-    pub(super) fn tell(&self, by: Trigger, settlement: Settlement, ending: &Ending, was_troubled: bool) {
+    /// `code`: what the failure is called, where it is one.
+    pub(super) fn tell(&self, by: Trigger, settlement: Settlement, ending: &Ending, code: Code, was_troubled: bool) {
         self.heart.tallies.count_settlement(settlement);
         let account = &self.id;
         let (error, class) = match ending {
-            Ending::Failed { code, class, .. } => (Some(*code), Some(*class)),
+            Ending::Failed { class, .. } => (Some(code), Some(*class)),
             Ending::Renewed(_) => (None, None),
         };
         match settlement {
             Settlement::Renewed { slot } => self.tell_renewed(by, slot, ending, was_troubled),
+            Settlement::CandidateRefused if code == Code::ReplyLost => {
+                warn!(%account, "the reply to a refresh of the proposed tokens was lost during rotation; the grant before them is tried");
+                self.happened(EventType::UpdateRefused, by, error);
+            }
             Settlement::CandidateRefused => {
                 warn!(%account, "the vendor does not take the proposed tokens; the grant before them is kept");
                 self.happened(EventType::UpdateRefused, by, error);

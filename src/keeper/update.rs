@@ -120,7 +120,10 @@ impl Shared {
         match (landing, handled.map(|it| it.outcome)) {
             (_, Some(UpdateOutcome::Proved)) => Ok(updated(keeping, UpdateOutcome::Proved)),
             (Landing::CandidateRefused(code), Some(UpdateOutcome::Refused)) => Err(refused(keeping, code)),
-            (_, Some(UpdateOutcome::Refused)) => Err(refused(keeping, Code::RefreshRefused)),
+            (_, Some(UpdateOutcome::Refused)) => {
+                let why = keeping.record().dead.map_or(Code::RefreshRefused, |it| it.why);
+                Err(refused(keeping, why))
+            }
             _ => {
                 warn!(account = %keeping.id, "the new tokens are kept; the vendor could not be asked about them yet");
                 Ok(updated(keeping, UpdateOutcome::Pending))

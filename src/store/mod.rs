@@ -182,6 +182,13 @@ impl OpenReport {
         self.journal_missing || self.damaged_unnamed > 0 || self.outdated.contains(account)
     }
 
+    /// Whether damage to the store's files was found that may have touched this account, and all of it was mended.
+    pub fn is_mended(&self, account: &AccountId) -> bool {
+        let touched_all = 0 < self.damaged_records || self.sled_set_aside.is_some() || self.fingerprint_key_lost;
+        let touched_it = self.rolled_back.contains(account) || self.mended_from_sled.contains(account);
+        (touched_all || touched_it) && !self.is_unproven(account) && !self.unreadable.contains(account)
+    }
+
     /// Whether the store was as a clean stop or a plain crash leaves it.
     pub fn is_clean(&self) -> bool {
         let expected = Self { created: self.created, torn_tail: self.torn_tail, ..Self::default() };

@@ -10,13 +10,14 @@ use reqwest::{
     Client, Method, Response,
     header::{HeaderMap, HeaderValue},
 };
+use serde::de::IgnoredAny;
 
 use crate::{
     account::{Class, Code, Secret},
     clock::Clock,
 };
 
-use super::{Latency, VendorError, latency::Latencies, skew::Skews};
+use super::{Latency, VendorError, json::completed, latency::Latencies, skew::Skews};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -169,6 +170,14 @@ impl Answer {
     /// A body alone, as it was kept.
     pub fn of(body: Secret) -> Self {
         Self { body, http_status: None, vendor_ahead_by: None, retry_after: None }
+    }
+
+    /// The same of an answer that was cut short, as far as it goes: a token that is whole there is good. None where the
+    /// answer is whole, is no success, or holds nothing.
+    pub fn completed(&self) -> Option<Answer> {
+        let is_cut = self.http_status.is_none() && serde_json::from_str::<IgnoredAny>(self.body.expose()).is_err();
+        let body = completed(self.body.expose()).filter(|_| is_cut)?;
+        Some(Answer { body: Secret::new(body), ..self.clone() })
     }
 
     /// It is not the vendor's own envelope, so nobody knows what was done.

@@ -59,6 +59,45 @@ pub(super) fn lifetime(value: Option<&Value>) -> Option<Duration> {
     (1..=LONGEST_LIFETIME).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
+/// What was cut short, without the value that the cut went through and with its brackets closed. None where no value of an
+/// object or a list is whole.
+pub(super) fn completed(cut: &str) -> Option<String> {
+    let mut open = Vec::new();
+    // How far every value is whole, and what is open there.
+    let mut whole = None;
+    let (mut is_in_text, mut is_escaped, mut is_value) = (false, false, false);
+    for (at, byte) in cut.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_in_text => is_escaped = true,
+            b'"' => {
+                if is_in_text && is_value {
+                    whole = Some((at + 1, open.clone()));
+                }
+                is_in_text = !is_in_text;
+            }
+            _ if is_in_text => {}
+            b'{' | b'[' => {
+                is_value = byte == b'[';
+                open.push(if is_value { b']' } else { b'}' });
+            }
+            b':' => is_value = true,
+            b',' => {
+                is_value = open.last() == Some(&b']');
+                whole = Some((at, open.clone()));
+            }
+            b'}' | b']' => {
+                open.pop();
+                whole = Some((at + 1, open.clone()));
+            }
+            _ => {}
+        }
+    }
+    let (end, open) = whole.filter(|(_, open)| !open.is_empty())?;
+    let closing = open.iter().rev().map(|it| char::from(*it));
+    Some(cut[..end].chars().chain(closing).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -75,6 +114,31 @@ mod tests {
         assert_eq!(lifetime(None), None);
         assert_eq!(lifetime(Some(&json!("604800"))), Some(Duration::from_secs(604_800)));
         assert_eq!(lifetime(Some(&json!(86400))), Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn what_was_cut_anywhere_is_completed_to_what_of_it_is_whole() {
+        let text = r#"{"code":0,"say":"a \"b\", {c}","result":{"list":[1,"x"],"token":"A\\2","refresh":"R2","n":12}}"#;
+        let whole: Value = serde_json::from_str(text).unwrap();
+        for end in 0..text.len() {
+            let Some(completed) = completed(&text[..end]) else {
+                assert!(end <= r#"{"code":0,"#.len(), "{end}");
+                continue;
+            };
+            let read: Value = serde_json::from_str(&completed).unwrap_or_else(|error| panic!("{completed}: {error}"));
+            for key in ["code", "say"] {
+                assert!(read.get(key).is_none_or(|it| *it == whole[key]), "{completed}");
+            }
+            for key in ["token", "refresh", "n"] {
+                let found = read.get("result").and_then(|it| it.get(key));
+                assert!(found.is_none_or(|it| *it == whole["result"][key]), "{completed}");
+                let is_whole = text[..end].contains(&format!("\"{key}\":{},", whole["result"][key]));
+                assert!(found.is_some() || !is_whole, "{completed}");
+            }
+        }
+        for nothing in ["", "null", "[", "{", r#"{"a":"#, r#"{"a":1"#, "<html>", "]]", "{}"] {
+            assert_eq!(completed(nothing), None, "{nothing}");
+        }
     }
 
     #[test]

@@ -82,7 +82,8 @@ async fn pages_redirects_and_faults_are_no_answer_and_leave_the_outcome_open() {
 #[tokio::test]
 async fn a_wait_is_read_from_seconds_and_from_a_date() {
     let date = "date: Sun, 22 Nov 2026 10:00:00 GMT\r\nretry-after: Sun, 22 Nov 2026 10:02:00 GMT";
-    for (head, seconds) in [("retry-after: 120", 120), (date, 120), ("retry-after: 999999999", 86_400)] {
+    let leap = "date: Sun, 31 Dec 2028 23:59:60 GMT\r\nretry-after: Mon, 01 Jan 2029 00:01:59 GMT";
+    for (head, seconds) in [("retry-after: 120", 120), (date, 120), (leap, 120), ("retry-after: 999999999", 86_400)] {
         let error = refresh(http(&format!("429 Too Many Requests\r\n{head}"), "")).await.unwrap_err();
         assert_eq!(error.class, Class::Throttled { retry_after: Some(Duration::from_secs(seconds)) }, "{head}");
     }

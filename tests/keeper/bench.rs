@@ -120,6 +120,15 @@ impl Bench {
         config::load(Some(&file), std::iter::empty()).unwrap()
     }
 
+    /// The same with another address for both clouds.
+    pub(crate) fn settings_at(&self, url: &str) -> Settings {
+        self.settings();
+        let file = self.folder.path().join("latchkey.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace(self.akuvox.url(), url).replace(self.aqara.url(), url)).unwrap();
+        config::load(Some(&file), std::iter::empty()).unwrap()
+    }
+
     pub(crate) fn open(&self) -> (Arc<dyn Store>, Grounds) {
         self.open_at(&self.store_path())
     }

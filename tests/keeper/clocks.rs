@@ -79,6 +79,29 @@ async fn a_machine_that_slept_for_two_weeks_refreshes_each_account_once() {
 }
 
 #[tokio::test]
+async fn a_leap_second_that_is_repeated_renews_nothing_twice_and_leaves_nothing_out() {
+    let bench = Bench::new().await;
+    let mut house = bench.settled(&[FRONT, HOME]).await;
+    // The last second of the day comes twice, as clocks do it that know no second 60; each account is due within it.
+    for name in [FRONT, HOME] {
+        let due = house.status(name).next_refresh_at.unwrap();
+        bench.hand.jump(due - Duration::from_millis(500));
+        let count = house.status(name).refresh_count;
+        for _ in 0..3 {
+            bench.hand.advance(Duration::from_millis(700));
+            bench.hand.jump(bench.now() - Duration::from_secs(1));
+        }
+        bench.hand.jump(due + Duration::from_secs(1));
+        house.until(name, |it| it.refresh_count == count + 1).await;
+        let until = bench.now() + 2 * HOUR;
+        bench.live(&mut house, &[name], until).await;
+        assert_eq!(house.status(name).refresh_count, count + 1);
+    }
+    house.stop().await;
+    assert_eq!(bench.akuvox.counters().replays + bench.aqara.counters().replays, 0);
+}
+
+#[tokio::test]
 async fn a_back_off_outlives_a_restart() {
     let bench = Bench::new().await;
     let mut house = bench.settled(&[FRONT]).await;

@@ -1,4 +1,4 @@
-//! A disk that is full: no token is spent for an answer that could not be stored, and no answer is let go.
+//! A disk that is full or slow: no token is spent for an answer that could not be stored, and no answer is let go.
 
 use std::time::Duration;
 
@@ -95,6 +95,29 @@ async fn proposed_tokens_are_acknowledged_when_they_are_on_disk_and_not_before()
     let mut ticket = house.submit(HOME, proposal(bench.pair_of(HOME)));
     in_time(&mut ticket.taken).await.unwrap();
     assert!(disk.durable(&id(HOME)).is_some());
+    in_time(ticket.reply).await.unwrap().unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_slow_disk_no_request_leaves_before_its_attempt_is_durable_and_nobody_is_told_before_its_grant_is() {
+    let bench = Bench::new().await;
+    let (mut house, disk) = on_a_disk(&bench).await;
+    let calls = bench.akuvox.counters().calls;
+    disk.hold(true);
+    let mut ticket = house.submit_refresh(FRONT);
+    disk.until_somebody_waits().await;
+    assert_eq!(bench.akuvox.counters().calls, calls, "the attempt is not on disk yet");
+    assert_eq!(house.status(HOME).condition, Condition::Ok, "whoever only asks does not wait");
+    bench.akuvox.inject(Fault::new(FaultKind::Slow).lasting(0.3).after());
+    disk.hold(false);
+    in_time(bench.akuvox.wait_for(|it| it.calls == calls + 1)).await;
+    disk.hold(true);
+    disk.until_somebody_waits().await;
+    assert!(ticket.reply.try_recv().is_err(), "the grant is not on disk yet");
+    assert_eq!(house.status(FRONT).refresh_count, 1);
+    disk.hold(false);
+    house.event(FRONT, EventType::Refreshed).await;
     in_time(ticket.reply).await.unwrap().unwrap();
     house.stop().await;
 }

@@ -28,6 +28,9 @@ pub(crate) struct Disk {
     durable: Mutex<HashMap<AccountId, Record>>,
     /// Commits that were refused.
     refused: watch::Sender<usize>,
+    /// Whether commits wait, as on a disk that hangs, and how many do.
+    is_held: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
 }
 
 impl Disk {
@@ -38,6 +41,8 @@ impl Disk {
             takes_commits: AtomicBool::new(true),
             durable: Mutex::default(),
             refused: watch::Sender::new(0),
+            is_held: watch::Sender::new(false),
+            waiting: watch::Sender::new(0),
         })
     }
 
@@ -59,6 +64,16 @@ impl Disk {
         in_time(refused.wait_for(|it| 0 < *it)).await.unwrap();
     }
 
+    /// From now on commits wait, until this is called again.
+    pub(crate) fn hold(&self, is_held: bool) {
+        self.is_held.send_replace(is_held);
+    }
+
+    pub(crate) async fn until_somebody_waits(&self) {
+        let mut waiting = self.waiting.subscribe();
+        in_time(waiting.wait_for(|it| 0 < *it)).await.unwrap();
+    }
+
     fn full() -> StoreError {
         StoreError::NoRoom { folder: PathBuf::from("/full") }
     }
@@ -78,6 +93,11 @@ impl Store for Disk {
         if !self.takes_commits.load(SeqCst) {
             self.refused.send_modify(|it| *it += 1);
             return Err(Self::full());
+        }
+        if *self.is_held.borrow() {
+            self.waiting.send_modify(|it| *it += 1);
+            let _ = self.is_held.subscribe().wait_for(|it| !it).await;
+            self.waiting.send_modify(|it| *it -= 1);
         }
         let (account, payload) = (commit.account.clone(), commit.payload.clone());
         let revision = self.store.commit(commit).await?;

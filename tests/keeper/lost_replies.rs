@@ -1,13 +1,17 @@
 //! Replies that were lost, cut or not understood: what can be kept is kept, what cannot is said.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use latchkey::{
     account::{Code, Condition, EventType, FreshTokens, Secret},
     demo::clouds::{Fault, FaultKind, akuvox::AkuvoxKnobs, aqara::AqaraKnobs},
+    keeper::Ticket,
     vendor::{Answer, Vendor, VendorError},
 };
 
@@ -15,6 +19,15 @@ use super::{
     bench::{Bench, FRONT, HOME, House, code, in_time},
     doubles::{Altered, Disk},
 };
+
+/// Until the same token is sent once more.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// Lets the pause before the second try pass, which then goes well.
+async fn ask_again(bench: &Bench, ticket: Ticket) {
+    bench.hand.advance(PROMPT);
+    in_time(ticket.reply).await.unwrap().unwrap();
+}
 
 async fn with_grace() -> Bench {
     let akuvox = AkuvoxKnobs { refresh_grace_seconds: 60, ..AkuvoxKnobs::default() };
@@ -55,13 +68,74 @@ async fn a_reply_lost_after_rotation_ends_in_reauth_required_by_way_of_in_doubt_
 
 #[tokio::test]
 async fn where_the_vendor_has_a_grace_a_lost_reply_costs_nothing() {
+    let after = |kind| Fault::new(kind).after();
+    let faults = [
+        FaultKind::ReplyLostAfterRotation,
+        FaultKind::Http500,
+        FaultKind::Http502,
+        FaultKind::Html,
+        FaultKind::Redirect,
+        FaultKind::Hang,
+        FaultKind::Drip,
+        FaultKind::VendorBusy,
+    ];
     for name in [FRONT, HOME] {
-        for kind in [FaultKind::ReplyLostAfterRotation, FaultKind::TruncatedJson, FaultKind::CutBody] {
+        for fault in faults.map(after) {
+            if (name, fault.kind) == (FRONT, FaultKind::VendorBusy) {
+                // It is not known how Akuvox says so.
+                continue;
+            }
             let bench = with_grace().await;
-            let house = bench.settled(&[name]).await;
-            inject(&bench, name, Fault::new(kind));
-            house.refresh(name).await.unwrap();
+            let mut house = bench.settled(&[name]).await;
+            let kind = fault.kind;
+            inject(&bench, name, fault);
+            let ticket = house.submit_refresh(name);
+            house.event(name, EventType::InDoubt).await;
+            ask_again(&bench, ticket).await;
             assert_eq!(house.status(name).condition, Condition::Ok);
+            assert_eq!(refreshes(&bench, name), 2, "{name} {kind:?}");
+            let (akuvox, aqara) = (bench.akuvox.counters(), bench.aqara.counters());
+            assert_eq!(
+                (akuvox.grace_answers + aqara.grace_answers, akuvox.replays + aqara.replays),
+                (1, 0),
+                "{kind:?}"
+            );
+            house.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_behind_what_the_next_refresh_takes_is_read_as_far_as_it_goes() {
+    for name in [FRONT, HOME] {
+        for kind in [FaultKind::TruncatedJson, FaultKind::CutBody] {
+            let bench = Bench::new().await;
+            let house = bench.settled(&[name]).await;
+            inject(&bench, name, Fault::new(kind).keeping(0.999));
+            house.refresh(name).await.unwrap();
+            assert_eq!(house.status(name).condition, Condition::Ok, "{kind:?}");
+            // What was read is what the cloud holds, and a restart knows it.
+            house.stop().await;
+            let house = bench.start(&[name]);
+            bench.hand.advance(super::bench::HOUR);
+            house.refresh(name).await.unwrap();
+            assert_eq!(refreshes(&bench, name), 3, "{name} {kind:?}");
+            assert_eq!(bench.akuvox.counters().replays + bench.aqara.counters().replays, 0, "{name} {kind:?}");
+            house.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_before_that_is_asked_for_again() {
+    for name in [FRONT, HOME] {
+        for kind in [FaultKind::TruncatedJson, FaultKind::CutBody] {
+            let bench = with_grace().await;
+            let mut house = bench.settled(&[name]).await;
+            inject(&bench, name, Fault::new(kind));
+            let ticket = house.submit_refresh(name);
+            house.event(name, EventType::InDoubt).await;
+            ask_again(&bench, ticket).await;
             assert_eq!(refreshes(&bench, name), 2, "{name} {kind:?}");
             assert_eq!(bench.akuvox.counters().grace_answers + bench.aqara.counters().grace_answers, 1);
             house.stop().await;
@@ -71,20 +145,35 @@ async fn where_the_vendor_has_a_grace_a_lost_reply_costs_nothing() {
 
 #[tokio::test]
 async fn trouble_before_anything_was_done_loses_nothing() {
+    let faults = [
+        FaultKind::ResetBefore,
+        FaultKind::Http500,
+        FaultKind::Http502,
+        FaultKind::Html,
+        FaultKind::Redirect,
+        FaultKind::Hang,
+        FaultKind::VendorBusy,
+        FaultKind::Throttled200,
+        FaultKind::Throttled429,
+    ];
     for name in [FRONT, HOME] {
-        for kind in
-            [FaultKind::Http500, FaultKind::Html, FaultKind::VendorBusy, FaultKind::ResetBefore, FaultKind::Hang]
-        {
+        for kind in faults {
             let bench = Bench::new().await;
             let mut house = bench.settled(&[name]).await;
             let times = if kind == FaultKind::Hang { 1 } else { 3 };
             for _ in 0..times {
                 inject(&bench, name, Fault::new(kind));
             }
-            let _ = house.refresh(name).await;
+            let ticket = house.submit_refresh(name);
+            let told = house.any_event(name).await;
+            if told.event_type == EventType::InDoubt {
+                bench.hand.advance(PROMPT);
+            }
+            drop(in_time(ticket.reply).await.unwrap());
             let status = bench.wait_out(&mut house, name, |it| it.refresh_count == 2).await;
             assert_eq!((status.condition, status.consecutive_failures), (Condition::Ok, 0), "{name} {kind:?}");
             assert_eq!(refreshes(&bench, name), 2, "{name} {kind:?}");
+            assert_eq!(bench.akuvox.counters().replays + bench.aqara.counters().replays, 0, "{name} {kind:?}");
             house.stop().await;
         }
     }

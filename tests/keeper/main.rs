@@ -2,6 +2,10 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, unreachable_pub, reason = "other tests use more of it, deeper down")]
+#[path = "../support/figures.rs"]
+mod figures;
+
 mod answers;
 mod bench;
 mod clocks;
@@ -23,4 +27,5 @@ mod schedule;
 mod secrecy;
 mod storms;
 mod twins;
+mod unreachable;
 mod updates;

@@ -8,7 +8,10 @@ use std::{
 
 use latchkey::store::{OpenReport, Store, StoreError};
 
-use super::bench::{Bench, account, commit, contents, load, open};
+use super::{
+    bench::{Bench, account, commit, contents, load, open},
+    figures,
+};
 
 const NEWEST: u64 = 12;
 const ACCOUNTS: [&str; 2] = ["home", "work"];
@@ -27,11 +30,6 @@ struct Tally {
     mended: usize,
     older_and_reported: usize,
     refused_for_the_key: usize,
-}
-
-/// How often something is damaged: `DAMAGES`, or 500 times.
-fn n_damages() -> usize {
-    std::env::var_os("DAMAGES").map_or(500, |it| it.to_str().unwrap().parse().unwrap())
 }
 
 #[tokio::test]
@@ -53,7 +51,8 @@ async fn no_damage_to_any_file_brings_an_older_record_back_without_a_report() {
     }
     let mut tally = Tally::default();
     let mut damaged = BTreeSet::new();
-    while tally.cases < n_damages() {
+    let n_damages = figures::rounds("DAMAGES", 500);
+    while tally.cases < n_damages {
         let origin = if tally.cases % 2 == 0 { &stopped } else { &killed };
         let bench = origin.copy();
         let files: Vec<PathBuf> = contents(&bench.path()).into_keys().filter(|it| it.is_file()).collect();
@@ -84,6 +83,13 @@ async fn no_damage_to_any_file_brings_an_older_record_back_without_a_report() {
     println!("{tally:?}; damaged: {damaged:?}");
     assert_eq!(tally.older_and_reported, 0, "one damaged file never takes the newest");
     assert!(6 <= damaged.len(), "{damaged:?}");
+    figures::tell(
+        n_damages,
+        &format!(
+            "{} times something had to be mended, {} times the start was refused for a damaged key; no older grant was served",
+            tally.mended, tally.refused_for_the_key
+        ),
+    );
 }
 
 fn judge(loaded: &BTreeMap<String, u64>, report: &OpenReport, case: &str, tally: &mut Tally) {

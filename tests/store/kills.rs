@@ -17,6 +17,7 @@ use latchkey::{
 };
 
 use super::bench::{Bench, account, commit, copy_folder, fingerprint, flip, load, open, settings};
+use super::figures;
 
 const CHILD: &str = "LATCHKEY_TEST_STORE_OF_THE_CHILD";
 const CHILD_ACCOUNTS: [&str; 3] = ["home", "work", "shed"];
@@ -30,7 +31,8 @@ fn a_kill_at_any_moment_loses_no_acknowledged_commit() {
     }
     let bench = Bench::new();
     let mut told: BTreeMap<String, u64> = BTreeMap::new();
-    for round in 0..40 {
+    let (mut n_acknowledged, n_rounds) = (0, figures::rounds("STORE_KILLS", 40));
+    for round in 0..n_rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -62,6 +64,7 @@ fn a_kill_at_any_moment_loses_no_acknowledged_commit() {
             let Some((name, revision)) = told_now.split_once(' ') else { continue };
             told.insert(name.to_owned(), revision.parse().unwrap());
             n_told += 1;
+            n_acknowledged += 1;
             if n_told == n_lines
                 && let Some(child) = &mut child
             {
@@ -84,7 +87,8 @@ fn a_kill_at_any_moment_loses_no_acknowledged_commit() {
         }
         told = loaded;
     }
-    assert!(told.values().sum::<u64>() > 200, "the children committed too little to show anything: {told:?}");
+    assert!(5 * n_rounds < n_acknowledged, "the children committed too little to show anything: {told:?}");
+    figures::tell(n_rounds, &format!("{n_acknowledged} commits were acknowledged and are there"));
 }
 
 fn open_when_free(path: &Path) -> (SledStore, OpenReport) {
@@ -123,12 +127,7 @@ fn commit_until_killed(path: &Path) -> ! {
 }
 
 const OPENER: &str = "LATCHKEY_TEST_STORE_TO_OPEN";
-const WAYS: u32 = 5;
-
-/// How many kills are to fall while a store opens: `OPEN_KILLS`, or 200.
-fn n_open_kills() -> u32 {
-    std::env::var_os("OPEN_KILLS").map_or(200, |it| it.to_str().unwrap().parse().unwrap())
-}
+const WAYS: usize = 5;
 
 /// The child of this test opens the store, says so before and after, and waits for its end.
 #[tokio::test]
@@ -142,11 +141,12 @@ async fn a_kill_while_the_store_opens_never_keeps_it_from_opening_again() {
     }
     let bench = Bench::filled(&["home", "work"], 3).await;
     let mut earlier = bench.copy();
+    let n_kills = figures::rounds("OPEN_KILLS", 200);
     let (mut newest, mut n_while_opening, mut round) = (3, 0, 0);
     let mut longest = Duration::from_millis(30);
-    while n_while_opening < n_open_kills() {
+    while n_while_opening < n_kills {
         round += 1;
-        assert!(round < 20 * n_open_kills(), "the kills never come while it opens: {n_while_opening} of {round}");
+        assert!(round < 20 * n_kills, "the kills never come while it opens: {n_while_opening} of {round}");
         // There is always something to mend, so that opening writes as well as reads.
         let expect_mended = disturb(&bench, &earlier, round);
         let mut child = child(OPENER, &bench.path(), "a_kill_while_the_store_opens_never_keeps_it_from_opening_again");
@@ -180,11 +180,11 @@ async fn a_kill_while_the_store_opens_never_keeps_it_from_opening_again() {
             }
         }
     }
-    println!("{n_while_opening} kills while it opened, of {round}");
+    figures::tell(n_while_opening, "it opened again each time, most often with something to mend");
 }
 
 /// Makes work for the next opening; whether the report may say so.
-fn disturb(bench: &Bench, earlier: &Bench, round: u32) -> bool {
+fn disturb(bench: &Bench, earlier: &Bench, round: usize) -> bool {
     let (journal, db) = (bench.path().join("journal"), bench.path().join("db"));
     match round % WAYS {
         0 => {
@@ -225,7 +225,8 @@ async fn a_kill_while_the_key_is_changed_leaves_one_that_opens_everything() {
     let mut keys = BTreeSet::new();
     // About as long as three changes take on this machine.
     let mut longest = Duration::from_millis(60);
-    for round in 0..60 {
+    let n_rounds = figures::rounds("KEY_KILLS", 60);
+    for round in 0..n_rounds {
         let mut child =
             child(ROTATOR, &bench.path(), "a_kill_while_the_key_is_changed_leaves_one_that_opens_everything");
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -247,5 +248,6 @@ async fn a_kill_while_the_key_is_changed_leaves_one_that_opens_everything() {
         let is_changed = keys.insert(fs::read(bench.path().join("key")).unwrap());
         longest = longest.mul_f64(if is_changed { 0.9 } else { 1.3 });
     }
-    assert!(10 < keys.len(), "the key hardly ever changed: {}", keys.len());
+    assert!(n_rounds / 6 < keys.len(), "the key hardly ever changed: {}", keys.len());
+    figures::tell(n_rounds, &format!("one key opened everything each time; {} keys in all", keys.len()));
 }

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests stop the test by panicking")]
 #![allow(clippy::print_stdout, reason = "a child process tells its parent what was acknowledged")]
 
+#[allow(unreachable_pub, reason = "other tests have it deeper down")]
+#[path = "../support/figures.rs"]
+mod figures;
+
 mod backups;
 mod bench;
 mod commits;

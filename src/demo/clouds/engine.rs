@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{ConnectInfo, Query, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     control,
     counters::Counters,
+    drip::Drip,
     fault::{self, Fault, FaultKind, Faults, Moment},
     grants::GrantBook,
     journal::{IssuedPair, Journal, LogEntry, short_hash},
@@ -33,6 +34,9 @@ use crate::clock::{Clock, Hand};
 
 /// What no vendor's parser should take for an answer.
 const PAGE: &str = "<!doctype html><title>Please wait</title><h1>Back in a moment</h1>";
+
+/// Another origin, which is nobody's: the port is that of the service `discard`.
+const ELSEWHERE: &str = "http://127.0.0.1:9/elsewhere";
 
 /// A cloud without its listeners.
 pub(super) struct Engine<S: Simulation> {
@@ -60,8 +64,11 @@ pub(super) struct Core<S: Simulation> {
 enum Ending {
     Reply(Reply),
     Page(StatusCode, &'static str, &'static str),
+    Redirect(&'static str),
+    Drip(Reply),
     Cut,
-    CutInBody(Reply),
+    /// After so many bytes of it.
+    CutInBody(Reply, usize),
     Never,
 }
 
@@ -135,8 +142,16 @@ async fn serve<S: Simulation>(
         Ending::Page(status, content_type, text) => {
             (status, [(header::CONTENT_TYPE, content_type)], text).into_response()
         }
-        Ending::CutInBody(reply) => {
-            cut.in_body(reply.body.len() / 2);
+        Ending::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Ending::Drip(reply) => {
+            let length = reply.body.len();
+            let mut response = respond(Reply { body: String::new(), ..reply.clone() });
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            *response.body_mut() = Body::new(Drip::of(reply.body));
+            response
+        }
+        Ending::CutInBody(reply, n_bytes) => {
+            cut.in_body(n_bytes);
             respond(reply)
         }
         Ending::Cut => {
@@ -255,15 +270,20 @@ fn act_out<S: Simulation>(fault: &Fault, reply: Option<Reply>) -> Ending {
         (FaultKind::Http502, _) => Ending::Page(StatusCode::BAD_GATEWAY, "text/html", PAGE),
         (FaultKind::Html, _) => Ending::Page(StatusCode::OK, "text/html", PAGE),
         (FaultKind::Hang, _) => Ending::Never,
+        (FaultKind::Redirect, _) => Ending::Redirect(ELSEWHERE),
         (FaultKind::Throttled429, _) => Ending::Reply(Reply { retry_after: fault.retry_after, ..S::throttled() }),
         (FaultKind::Throttled200, _) => Ending::Reply(Reply { status: 200, ..S::throttled() }),
         (FaultKind::VendorBusy, _) => Ending::Reply(S::busy(fault.code)),
         (FaultKind::ReplyLostAfterRotation | FaultKind::ResetBefore, _) | (_, None) => Ending::Cut,
         (FaultKind::TruncatedJson, Some(reply)) => {
-            let half = reply.body.chars().take(reply.body.chars().count() / 2).collect();
-            Ending::Reply(Reply { body: half, ..reply })
+            let part = reply.body.floor_char_boundary(fault.passes(&reply.body));
+            Ending::Reply(Reply { body: reply.body[..part].to_owned(), ..reply })
         }
-        (FaultKind::CutBody, Some(reply)) => Ending::CutInBody(reply),
+        (FaultKind::CutBody, Some(reply)) => {
+            let n_bytes = fault.passes(&reply.body);
+            Ending::CutInBody(reply, n_bytes)
+        }
+        (FaultKind::Drip, Some(reply)) => Ending::Drip(reply),
         (FaultKind::WrongTypes, Some(reply)) => Ending::Reply(fault::with_wrong_types(reply)),
         (FaultKind::MissingAccessToken, Some(reply)) => Ending::Reply(fault::without_access_token(reply)),
         (FaultKind::Slow | FaultKind::MissingRefreshToken, Some(reply)) => Ending::Reply(reply),

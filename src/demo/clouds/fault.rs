@@ -15,6 +15,9 @@ pub struct Fault {
     /// How many calls it befalls.
     #[serde(default = "once")]
     pub times: u32,
+    /// How likely a call that it may befall is befallen, in 0..=1; certainly unless told.
+    #[serde(default)]
+    pub chance: Option<f64>,
     /// Which calls it befalls; refreshes unless told.
     #[serde(default)]
     pub on: Scope,
@@ -24,6 +27,9 @@ pub struct Fault {
     /// How long `slow` waits, in real time.
     #[serde(default)]
     pub seconds: Option<f64>,
+    /// How much of its body an answer keeps that is cut or truncated, in 0..=1; half of it unless told.
+    #[serde(default)]
+    pub share: Option<f64>,
     /// The `Retry-After` header of `throttled_429`, in seconds.
     #[serde(default)]
     pub retry_after: Option<u64>,
@@ -47,9 +53,9 @@ pub enum FaultKind {
     Http502,
     /// HTTP 200 with a page for browsers.
     Html,
-    /// The first half of the JSON, as a complete HTTP answer. Only for calls that succeed.
+    /// A part of the JSON, as a complete HTTP answer. Only for calls that succeed.
     TruncatedJson,
-    /// The head and half of the body, then the connection is closed. Only for calls that succeed.
+    /// The head and a part of the body, then the connection is closed. Only for calls that succeed.
     CutBody,
     /// The access token in a list, the lifetime in an object. Only for calls that succeed.
     WrongTypes,
@@ -57,6 +63,10 @@ pub enum FaultKind {
     Slow,
     /// The answer never comes.
     Hang,
+    /// The answer comes letter by letter, one a second in real time.
+    Drip,
+    /// HTTP 307 to another origin, where nobody listens.
+    Redirect,
     /// The vendor's 'too many requests', as HTTP 429.
     #[serde(rename = "throttled_429")]
     Throttled429,
@@ -87,7 +97,9 @@ pub enum Scope {
 impl Fault {
     /// Befalls the next refresh.
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, times: 1, on: Scope::Refresh, after: false, seconds: None, retry_after: None, code: None }
+        let (times, on) = (1, Scope::Refresh);
+        let (chance, seconds, share, retry_after, code) = (None, None, None, None, None);
+        Self { kind, times, chance, on, after: false, seconds, share, retry_after, code }
     }
 
     /// Befalls the next `times` calls of `scope`.
@@ -100,9 +112,24 @@ impl Fault {
         Self { after: true, ..self }
     }
 
+    /// Befalls this share of all calls of `scope`, on and on.
+    pub fn by_chance(self, chance: f64, scope: Scope) -> Self {
+        Self { chance: Some(chance), ..self.on(scope, u32::MAX) }
+    }
+
+    /// Cuts the answer here.
+    pub fn keeping(self, share: f64) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
     /// Takes this long, in real time.
     pub fn lasting(self, seconds: f64) -> Self {
         Self { seconds: Some(seconds), ..self }
+    }
+
+    /// How many bytes of a body it lets through.
+    pub(super) fn passes(&self, body: &str) -> usize {
+        (body.len() as f64 * self.share.unwrap_or(0.5)) as usize
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -110,6 +137,7 @@ impl Fault {
             FaultKind::ReplyLostAfterRotation
             | FaultKind::TruncatedJson
             | FaultKind::CutBody
+            | FaultKind::Drip
             | FaultKind::WrongTypes
             | FaultKind::MissingAccessToken => Moment::After,
             FaultKind::ResetBefore | FaultKind::MissingRefreshToken => Moment::Before,
@@ -118,6 +146,7 @@ impl Fault {
             | FaultKind::Html
             | FaultKind::Slow
             | FaultKind::Hang
+            | FaultKind::Redirect
             | FaultKind::Throttled429
             | FaultKind::Throttled200
             | FaultKind::VendorBusy => {
@@ -164,9 +193,11 @@ impl Faults {
 
     /// Takes the oldest fault that befalls `call` at this moment.
     pub(super) fn take(&mut self, moment: Moment, call: &Call) -> Option<Fault> {
-        let at = self.0.iter().position(|it| it.moment() == moment && it.befalls(call))?;
+        let is_hit = |it: &Fault| it.chance.is_none_or(|chance| fastrand::f64() < chance);
+        let at = self.0.iter().position(|it| it.moment() == moment && it.befalls(call) && is_hit(it))?;
         let fault = &mut self.0[at];
-        fault.times -= 1;
+        // As often as can be counted means always.
+        fault.times -= u32::from(fault.times != u32::MAX);
         let taken = fault.clone();
         if fault.times == 0 {
             self.0.remove(at);

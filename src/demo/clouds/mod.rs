@@ -16,6 +16,7 @@
 mod cloud;
 mod control;
 mod counters;
+mod drip;
 mod engine;
 mod fault;
 mod journal;

@@ -33,11 +33,19 @@ const EVENTS = {
   logged_in: "signed in",
   forgotten: "forgotten; it can be brought back for 30 days",
   recalled: "brought back",
+  store_mended: "files of the store were damaged, and are mended: nothing is lost",
+  store_damaged: "files of the store were damaged, and the newest tokens may be gone: those that are left are tried",
 };
 
 const RENEWALS = ["refreshed", "refresh_failed", "in_doubt"];
 
-const BY = { schedule: "by schedule", command: "on request", update: "to prove new tokens", call: "for a call" };
+const BY = {
+  schedule: "by schedule",
+  command: "on request",
+  update: "to prove new tokens",
+  call: "for a call",
+  start: "found at the start",
+};
 
 const OUTCOMES = {
   proved: "The tokens work: they were renewed at once.",
