@@ -76,16 +76,25 @@ impl ConfigError {
     /// The key, and the environment variable where the value came from one.
     pub fn place(&self) -> String {
         match &self.variable {
-            Some(variable) => format!("{} (from {variable})", self.key),
-            None => self.key.clone(),
+            Some(variable) => format!("{} (from {})", shown(&self.key), shown(variable)),
+            None => shown(&self.key).to_string(),
         }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}\n      mend: {}", self.place(), self.problem, self.mend)
+        write!(f, "{}: {}\n      mend: {}", self.place(), shown(&self.problem.to_string()), shown(&self.mend))
     }
+}
+
+/// A text with what a terminal would obey instead of showing it told by its number: keys may be anything.
+pub(super) fn shown(text: &str) -> String {
+    let obeyed = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|it| if obeyed(it) { it.escape_unicode().to_string() } else { it.to_string() }).collect()
 }
 
 // === impl Findings ===

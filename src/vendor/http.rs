@@ -11,6 +11,7 @@ use reqwest::{
     header::{HeaderMap, HeaderValue},
 };
 use serde::de::IgnoredAny;
+use zeroize::Zeroizing;
 
 use crate::{
     account::{Class, Code, Secret},
@@ -21,6 +22,8 @@ use super::{Latency, VendorError, json::completed, latency::Latencies, skew::Ske
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
+/// What grows beyond this leaves copies of its beginning in memory.
+const USUAL_BODY: usize = 8 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A shared client with every guard on.
@@ -115,7 +118,7 @@ impl Http {
         if !response.status().is_success() && http_status.is_none() {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
-        let mut body = Vec::new();
+        let mut body = Zeroizing::new(Vec::with_capacity(USUAL_BODY));
         loop {
             let chunk = response.chunk().await;
             match chunk {
@@ -126,7 +129,7 @@ impl Http {
                 Ok(Some(_)) | Err(_) => return Err(VendorError::new(Class::Ambiguous, Code::NoAnswer)),
             }
         }
-        let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        let body = String::from_utf8_lossy(&body);
         let body = body.trim_start_matches('\u{feff}');
         // By what it is and not by its declared type: careless backends call their JSON text/html.
         if body.trim_start().starts_with('<') {
