@@ -44,6 +44,10 @@ golden:
 build:
     cargo build --locked --release
 
+# What is published of a version, in dist/: just release amd64
+release *machines:
+    packaging/release {{ machines }}
+
 # Clouds that can be made to misbehave; GET /_sim/ on them says how.
 simulate *arguments:
     cargo run --locked --features demo -- simulate {{ arguments }}

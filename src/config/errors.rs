@@ -77,7 +77,7 @@ impl ConfigError {
     pub fn place(&self) -> String {
         match &self.variable {
             Some(variable) => format!("{} (from {})", shown(&self.key), shown(variable)),
-            None => shown(&self.key).to_string(),
+            None => shown(&self.key),
         }
     }
 }

@@ -15,7 +15,7 @@ import yaml
 
 TOOLS = Path(sys.executable).parent
 ADD_ON = Path("packaging/home-assistant/latchkey")
-SHELL = ["config/passwords", "test", ".ci/run"]
+SHELL = ["config/passwords", "packaging/release", "test", ".ci/run"]
 DOCKERFILES = ["Dockerfile", str(ADD_ON / "Dockerfile")]
 YAML = ["docker-compose.yml", "packaging/home-assistant"]
 YAMLLINT = "{extends: default, rules: {document-start: disable, line-length: {max: 160}}}"
