@@ -7,7 +7,8 @@ use std::{fs, path::Path, thread};
 
 use crate::{
     account::{AccountId, Secret},
-    cli, config,
+    cli,
+    config::{self, add_on::Options},
     mqtt::{
         request::{Request, Target},
         topics::{Topics, Verb},
@@ -24,10 +25,11 @@ pub struct Reader {
     pub read: fn(&[u8]) -> Vec<String>,
 }
 
-pub const READERS: [Reader; 9] = [
+pub const READERS: [Reader; 10] = [
     Reader { name: "command", read: command },
     Reader { name: "topic", read: topic },
     Reader { name: "config", read: |bytes| with_file(bytes, config) },
+    Reader { name: "options", read: options },
     Reader { name: "akuvox", read: |bytes| of_vendor(bytes, read_as_akuvox) },
     Reader { name: "aqara", read: |bytes| of_vendor(bytes, read_as_aqara) },
     Reader { name: "journal", read: store::read_journal },
@@ -64,6 +66,13 @@ fn topic(topic: &[u8]) -> Vec<String> {
 
 fn config(file: &Path) -> Vec<String> {
     config::load(Some(file), std::iter::empty()).err().map(|it| it.to_string()).into_iter().collect()
+}
+
+/// The add-on's, as Home Assistant's supervisor keeps them.
+fn options(bytes: &[u8]) -> Vec<String> {
+    let options = Options::parse(&String::from_utf8_lossy(bytes));
+    let configuration = options.and_then(|it| it.configuration(None, Path::new("/data")));
+    configuration.err().map(|it| it.to_string()).into_iter().collect()
 }
 
 /// As the HTTP client hands them on, with a status of success and with another.

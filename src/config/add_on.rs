@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::errors::shown;
 use crate::account::Secret;
 
 /// The port that config.yaml calls `ingress_port`.
@@ -58,9 +59,9 @@ pub enum OptionsError {
     Unwritable,
     #[error("there is no account yet")]
     NoAccount,
-    #[error("two accounts have the id {0}")]
+    #[error("two accounts have the id {}", shown(.0))]
     Twice(String),
-    #[error("accounts.{account}.{key}: an entry is not of the form name=id")]
+    #[error("accounts.{}.{key}: an entry is not of the form name=id", shown(.account))]
     NotNamed { account: String, key: &'static str },
 }
 

@@ -74,12 +74,21 @@ impl fmt::Display for ConfigErrors {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.key)?;
+        write!(f, "{}", shown(&self.key))?;
         if let Some(variable) = &self.variable {
-            write!(f, " (from {variable})")?;
+            write!(f, " (from {})", shown(variable))?;
         }
-        write!(f, ": {}\n      mend: {}", self.problem, self.mend)
+        write!(f, ": {}\n      mend: {}", shown(&self.problem.to_string()), shown(&self.mend))
     }
+}
+
+/// A text with what a terminal would obey instead of showing it told by its number: keys may be anything.
+pub(super) fn shown(text: &str) -> String {
+    let obeyed = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|it| if obeyed(it) { it.escape_unicode().to_string() } else { it.to_string() }).collect()
 }
 
 // === impl Findings ===

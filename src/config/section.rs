@@ -24,6 +24,9 @@ pub(super) struct Section<'a> {
     findings: &'a Findings,
 }
 
+/// No key of ours is near so long.
+const LONGEST_KEY: usize = 64;
+
 /// One value, with what an error needs to say about it.
 pub(super) struct Found {
     key: String,
@@ -222,6 +225,10 @@ fn variable_of(path: &str) -> String {
 
 /// The known key that differs from `key` by few letters, if there is one.
 fn closest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+    // Comparing takes time and room by the length, and what is so long is no typo.
+    if LONGEST_KEY < key.len() {
+        return None;
+    }
     let key = key.to_lowercase().replace('-', "_");
     let distance_limit = (key.len() / 3).clamp(1, 3);
     let distances = known.iter().map(|it| (strsim::damerau_levenshtein(&key, it), it.as_str()));

@@ -89,6 +89,11 @@ fn configuration_files() {
 }
 
 #[test]
+fn options_of_the_add_on() {
+    stand("options", 1_500, Quotes::Names);
+}
+
+#[test]
 fn answers_of_akuvox() {
     stand("akuvox", 1_500, Quotes::Nothing);
 }

@@ -215,7 +215,13 @@ fn token(text: &str) -> Option<Secret> {
     (!text.is_empty() && text.bytes().all(|it| it.is_ascii_graphic())).then(|| Secret::new(text))
 }
 
-/// A text of TOML: JSON's way of quoting is one of TOML's.
+/// A text of TOML. What a terminal may take for something else than a letter is shown by its number.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    let written = text.chars().map(|it| match it {
+        '"' | '\\' => format!("\\{it}"),
+        ' '..='~' => it.to_string(),
+        _ if it.is_alphanumeric() => it.to_string(),
+        _ => format!("\\U{:08X}", u32::from(it)),
+    });
+    format!("\"{}\"", written.collect::<String>())
 }
