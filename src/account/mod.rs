@@ -39,7 +39,7 @@ pub use record::{
 };
 pub use refresh::{Ending, Patience, Settlement};
 pub use schedule::next_refresh;
-pub use secret::{Masked, Secret};
+pub use secret::{Masked, Secret, SecretDocument};
 pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
 pub(crate) use status::{rfc3339, shown_time};
 pub use update::{Proposal, ProposedTokens, Taken};

@@ -1,10 +1,14 @@
 //! A text that must not leave the process by accident: tokens, keys, passwords.
 
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A secret text, wiped from memory when dropped.
 ///
@@ -15,7 +19,9 @@ pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into().into_boxed_str()))
+        // The text may be longer than what is in it, and making it shorter would leave a copy behind.
+        let text = Zeroizing::new(text.into());
+        Self(Zeroizing::new(text.as_str().into()))
     }
 
     /// The text itself, for a request to the vendor, the sealed store or a signature; never for a log or an answer.
@@ -49,6 +55,47 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// A document that may have secrets in it: its texts are wiped from memory when it is dropped.
+///
+/// Like a secret it has no `Debug`, and unlike one it can be looked into.
+pub struct SecretDocument(Value);
+
+impl SecretDocument {
+    pub fn new(document: Value) -> Self {
+        Self(document)
+    }
+}
+
+impl Deref for SecretDocument {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl DerefMut for SecretDocument {
+    fn deref_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+}
+
+impl Drop for SecretDocument {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// serde_json bounds how deep a document can be.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// A secret's mask, which may be shown.
 pub struct Masked<'a>(&'a Secret);
 
@@ -74,6 +121,13 @@ mod tests {
         assert_eq!(Secret::new("abcdefghijklmnop").masked().to_string(), "abc...nop");
         assert_eq!(Secret::new("abcdefghijklmno").masked().to_string(), "***");
         assert_eq!(format!("{:?}", Secret::new("äbcdefghijklmnoü")), "Secret(äbc...noü)");
+    }
+
+    #[test]
+    fn a_document_is_wiped_to_its_last_text() {
+        let mut document = serde_json::json!({ "a": ["token", { "b": "token" }], "c": 5, "d": "token" });
+        wipe(&mut document);
+        assert_eq!(document.to_string(), r#"{"a":["",{"b":""}],"c":5,"d":""}"#);
     }
 
     #[test]

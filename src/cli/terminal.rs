@@ -83,7 +83,8 @@ impl Drop for Silence {
 
 /// Everything that comes by standard input, or is in `file`; at most 64 KiB.
 pub(super) fn read_all(file: Option<&std::path::Path>) -> Result<Secret, Trouble> {
-    let mut text = String::new();
+    // It does not grow, as that would leave copies behind.
+    let mut text = String::with_capacity(64 * 1024 + 1);
     let read = match file {
         Some(path) => std::fs::File::open(path).and_then(|it| it.take(LONGEST_INPUT + 1).read_to_string(&mut text)),
         None => io::stdin().lock().take(LONGEST_INPUT + 1).read_to_string(&mut text),

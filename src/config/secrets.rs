@@ -5,6 +5,8 @@ use std::{
     io::{self, Read},
 };
 
+use zeroize::Zeroizing;
+
 use super::{
     errors::Problem,
     section::{Found, Section},
@@ -38,7 +40,8 @@ impl Section<'_> {
 }
 
 fn read_file(found: &Found) -> Result<Secret, Problem> {
-    let mut text = String::new();
+    // With room for most secrets: what grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = File::open(found.text()?).and_then(|file| file.take(FILE_LIMIT + 1).read_to_string(&mut text));
     let secret = match read {
         Ok(n_bytes) if FILE_LIMIT < n_bytes as u64 => return Err(Problem::UnreadableFile(io::ErrorKind::FileTooLarge)),

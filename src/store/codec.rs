@@ -29,7 +29,10 @@ pub enum CodecError {
 /// Access tokens are left out where `persist_access` is false.
 pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Zeroizing<Vec<u8>> {
     let document = Document::of(record, answer, persist_access);
-    Zeroizing::new(serde_json::to_vec(&document).expect("a document of plain fields is JSON"))
+    // With room for most records: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    serde_json::to_writer(&mut *bytes, &document).expect("a document of plain fields is JSON");
+    bytes
 }
 
 /// Reads a record back; `revision` is the store's.

@@ -10,6 +10,7 @@ use reqwest::{
     Client, Method, Response,
     header::{HeaderMap, HeaderValue},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     account::{Class, Code, Secret},
@@ -20,6 +21,8 @@ use super::{Latency, VendorError, latency::Latencies, skew::Skews};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
+/// What grows beyond this leaves copies of its beginning in memory.
+const USUAL_BODY: usize = 8 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A shared client with every guard on.
@@ -114,7 +117,7 @@ impl Http {
         if !response.status().is_success() && http_status.is_none() {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
-        let mut body = Vec::new();
+        let mut body = Zeroizing::new(Vec::with_capacity(USUAL_BODY));
         loop {
             let chunk = response.chunk().await;
             match chunk {
@@ -125,7 +128,7 @@ impl Http {
                 Ok(Some(_)) | Err(_) => return Err(VendorError::new(Class::Ambiguous, Code::NoAnswer)),
             }
         }
-        let body = String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        let body = String::from_utf8_lossy(&body);
         let body = body.trim_start_matches('\u{feff}');
         // By what it is and not by its declared type: careless backends call their JSON text/html.
         if body.trim_start().starts_with('<') {

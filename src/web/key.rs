@@ -65,7 +65,7 @@ fn read_or_make(path: &Path) -> Result<Secret, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return make(path),
         Err(error) => return Err(StoreError::io("look at", path, &error)),
     }
-    let text = fs::read_to_string(path).map_err(|error| StoreError::io("read", path, &error))?;
+    let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| StoreError::io("read", path, &error))?;
     let key = text.trim();
     // An empty one would admit everybody who shows an empty header.
     if key.is_empty() { make(path) } else { Ok(Secret::new(key)) }
@@ -76,7 +76,7 @@ fn make(path: &Path) -> Result<Secret, StoreError> {
     let failed = |error: &io::Error| StoreError::io("make the web key", path, error);
     getrandom::fill(&mut *bytes).map_err(|error| failed(&io::Error::other(error)))?;
     let text = Zeroizing::new(hex::encode(*bytes));
-    install_private(path, format!("{}\n", *text).as_bytes()).map_err(|error| failed(&error))?;
+    install_private(path, Zeroizing::new(format!("{}\n", *text)).as_bytes()).map_err(|error| failed(&error))?;
     Ok(Secret::new(text.as_str()))
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    account::{Class, Code, Extras, FreshTokens},
+    account::{Class, Code, Extras, FreshTokens, SecretDocument},
     vendor::{
         Answer, SignInKind, VendorError,
         json::{TokenField, integer, lifetime},
@@ -60,12 +60,13 @@ pub(super) fn done(answer: &Answer, class: Class, code: Code) -> Result<(), Vend
 /// Reads an answer that must bring tokens.
 fn granted(answer: &Answer, class: Class, code: Code) -> Result<FreshTokens, VendorError> {
     let unreadable = || VendorError::new(Class::Protocol, Code::UnreadableAnswer);
-    let fresh = fresh(&tokens(answer, class, code)?.ok_or_else(unreadable)?)?;
+    let tokens = tokens(answer, class, code)?.ok_or_else(unreadable)?;
+    let fresh = fresh(&tokens)?;
     if fresh.access.is_none() && fresh.refresh.is_none() { Err(unreadable()) } else { Ok(fresh) }
 }
 
 /// The object that tokens stand in, of an answer that is no refusal; none where there is no such object.
-fn tokens(answer: &Answer, class: Class, code: Code) -> Result<Option<Value>, VendorError> {
+fn tokens(answer: &Answer, class: Class, code: Code) -> Result<Option<SecretDocument>, VendorError> {
     let envelope = Envelope::read(answer)?;
     let verdict = envelope.verdict();
     if let Verdict::No(vendor_code) = &verdict {
@@ -75,7 +76,7 @@ fn tokens(answer: &Answer, class: Class, code: Code) -> Result<Option<Value>, Ve
     let key = ["datas", "data", "result"].into_iter().find(|key| body.get(*key).is_some_and(Value::is_object));
     match (key, verdict) {
         (None, Verdict::None) => Err(envelope.not_ours(answer)),
-        (key, _) => Ok(key.map(|it| body[it].take())),
+        (key, _) => Ok(key.map(|it| SecretDocument::new(body[it].take()))),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::intent::Intent;
 use crate::{
-    account::{Class, Code, Extras, FreshTokens, Secret},
+    account::{Class, Code, Extras, FreshTokens, Secret, SecretDocument},
     vendor::{
         Answer, VendorError,
         json::{TokenField, integer, lifetime},
@@ -15,7 +15,7 @@ use crate::{
 
 /// Reads the tokens that a refresh or a login gave.
 pub(super) fn tokens(answer: &Answer, intent: Intent) -> Result<FreshTokens, VendorError> {
-    let result = result(answer, intent)?;
+    let result = SecretDocument::new(result(answer, intent)?);
     let access = TokenField::read(&result, "accessToken");
     let refresh = TokenField::read(&result, "refreshToken");
     match (&access, &refresh) {
@@ -62,7 +62,7 @@ pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
 ///
 /// None where the answer is no JSON: then it cannot be told what in it is an access token.
 pub(super) fn without_access_token(answer: &Answer) -> Option<Secret> {
-    let mut value = envelope(answer)?;
+    let mut value = SecretDocument::new(envelope(answer)?);
     drop_access_tokens(&mut value);
     Some(Secret::new(value.to_string()))
 }
