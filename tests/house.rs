@@ -130,6 +130,19 @@ fn every_dependency_is_one_that_was_looked_at() {
     }
 }
 
+#[test]
+fn every_test_that_a_claim_names_is_there() {
+    for page in ["SECURITY.md", "ARCHITECTURE.md"] {
+        let text = text_of(page);
+        let named = text.split('`').skip(1).step_by(2).filter(|it| it.starts_with("tests/") || it.starts_with("src/"));
+        let named: Vec<&str> = named.map(|it| it.split(' ').next().unwrap()).collect();
+        assert!(15 < named.len(), "{page} names {named:?}");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let missing: Vec<&str> = named.into_iter().filter(|it| !root.join(it).exists()).collect();
+        assert_eq!(missing, NOTHING, "{page}");
+    }
+}
+
 /// `.ci/run` warns of those that have run out.
 #[test]
 fn every_exception_for_a_dependency_ends_on_a_day() {
@@ -142,6 +155,7 @@ fn every_exception_for_a_dependency_ends_on_a_day() {
     }
 }
 
+const NOTHING: [&str; 0] = [];
 const NOWHERE: Vec<String> = Vec::new();
 
 /// Lines of code outside of comments and tests that hold one of `words`, in the files that `is_meant`.
