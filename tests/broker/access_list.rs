@@ -34,7 +34,8 @@ async fn denials(bench: &Bench) -> Option<String> {
     let mut command = bench.command("check");
     command.arg("--json");
     let said = output(command).await;
-    let findings: Vec<Value> = serde_json::from_slice(&said.stdout).unwrap();
+    let reply: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let findings = reply["data"]["findings"].as_array().unwrap();
     let finding = findings.iter().find(|it| it["what"] == "broker access")?;
     assert_eq!(said.status.code(), Some(1));
     assert!(finding["mend"].as_str().unwrap().contains("config/mosquitto.acl"), "{finding}");
