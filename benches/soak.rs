@@ -137,6 +137,7 @@ impl Soak {
         let relay = Relay::to(bench.mosquitto.port).await;
         bench.environment.push(("LATCHKEY__MQTT__PORT".to_owned(), relay.port.to_string()));
         let latchkey = bench.run().await;
+        latchkey.logged("listens on http://").await;
         let log = latchkey.log();
         let web = log.split_once("listens on http://").unwrap().1.lines().next().unwrap().to_owned();
         let soak = Self { bench, relay, latchkey, web, talk: Arc::default() };

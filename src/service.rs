@@ -1,6 +1,10 @@
 //! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +71,12 @@ pub enum StartError {
 impl Service {
     /// Opens the store, starts keeping the accounts, and connects to the broker in the background: a broker that is away
     /// stops nothing.
-    pub fn start(mut settings: Settings, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        Self::start_with(settings, clock, Backoff::default())
+    }
+
+    /// As [`Service::start`], with other pauses between two connections to the broker.
+    pub fn start_with(mut settings: Settings, clock: Clock, backoff: Backoff) -> Result<Self, StartError> {
         let server = settings.web.listen.map(Server::bind).transpose()?;
         let alert_http = settings.alert.as_ref().map(|_| Http::new(settings.keeper.call_timeout, clock.clone()));
         let alert_http = alert_http.transpose().map_err(StartError::Http)?;
@@ -90,7 +99,8 @@ impl Service {
         let announcements = devices.announcements(|account| keeper.inventory(account));
         let info = Info::new(settings.instance.to_string(), &devices.accounts, clock.now());
         let n_accounts = devices.accounts.len();
-        let (link, events, _) = Link::start(link_settings(&settings, devices.topics()), clock.clone())?;
+        let link = LinkSettings { backoff, ..link_settings(&settings, devices.topics()) };
+        let (link, events, _) = Link::start(link, clock.clone())?;
         let (stop, web_stop) = (CancellationToken::new(), CancellationToken::new());
         let web = server.as_ref().map(Server::address);
         let web_task = server.zip(web_key).map(|(server, key)| {
@@ -133,6 +143,7 @@ impl Service {
             store,
             topics,
             clock,
+            remembered: BTreeSet::new(),
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         keeper.tell_of_opening(&report);

@@ -51,6 +51,7 @@ pub enum Code {
     OutcomeUnknown,
     // This machine.
     Blocked,
+    Busy,
     ShuttingDown,
     Internal,
 }

@@ -252,6 +252,7 @@ fn words(code: Code) -> (&'static str, &'static str) {
         Code::Blocked => {
             ("this machine's disk or clock stands in the way; no token was spent", "See the log for what to mend.")
         }
+        Code::Busy => ("more commands are being carried out than there is room for", "Send it again in a moment."),
         Code::ShuttingDown => ("Latchkey is stopping", "Send it again when it is back."),
         Code::Internal => ("something went wrong inside Latchkey", "Nothing was thrown away; see the log."),
     }

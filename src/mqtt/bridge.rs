@@ -1,6 +1,10 @@
 //! Between the broker and the keeper: commands in, replies, states, events and discovery out.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -51,6 +55,8 @@ pub struct Bridge {
     pub subscriptions: Vec<Subscription>,
     pub info: Info,
     pub clock: Clock,
+    /// The accounts of which it is known what the broker retained of an earlier run. Empty at first.
+    pub remembered: BTreeSet<AccountId>,
 }
 
 /// What `bridge/info` says.
@@ -142,11 +148,11 @@ impl Bridge {
         }
     }
 
-    fn take(&mut self, message: Inbound, presence: &Presence, tasks: &TaskTracker) {
+    fn take(&mut self, message: Inbound, presence: &mut Presence, tasks: &TaskTracker) {
         match self.topics.parse(&message.topic) {
             Some(Address::State(account)) => {
                 if self.shown(&account).is_some() {
-                    self.saw_state(&account, &message);
+                    self.saw_state(account, &message, presence);
                 } else if message.retain && !message.payload.is_empty() {
                     info!(%account, "cleared the retained state of an account that is not configured");
                     self.clear(&account);
@@ -161,7 +167,7 @@ impl Bridge {
                 }
             }
             Some(address) => {
-                self.commands.start(address, message, tasks);
+                self.commands.take(address, message, tasks);
             }
             None => {
                 if let Some(announcer) = &mut self.announcer {
@@ -184,13 +190,18 @@ impl Bridge {
         }
     }
 
-    /// What the broker retained of an earlier run: a generation beyond ours means that our store is an older copy.
-    fn saw_state(&self, account: &AccountId, message: &Inbound) {
-        let state: Option<serde_json::Value> = serde_json::from_slice(&message.payload).ok();
-        let generation = state.as_ref().and_then(|it| it.get("generation")).and_then(serde_json::Value::as_u64);
-        if let Some(generation) = generation.filter(|it| message.retain && *it <= HIGHEST_GENERATION) {
-            self.keeper.saw_generation(account, generation);
+    /// What the broker retained of an earlier run is the first that is heard of an account: a generation beyond ours means
+    /// that our store is an older copy. Whatever comes later is our own word, or a lie, which is set right.
+    fn saw_state(&mut self, account: AccountId, message: &Inbound, presence: &mut Presence) {
+        if !self.remembered.contains(&account) {
+            let state: Option<serde_json::Value> = serde_json::from_slice(&message.payload).ok();
+            let generation = state.as_ref().and_then(|it| it.get("generation")).and_then(serde_json::Value::as_u64);
+            if let Some(generation) = generation.filter(|it| message.retain && *it <= HIGHEST_GENERATION) {
+                self.keeper.saw_generation(&account, generation);
+            }
+            self.remembered.insert(account);
         }
+        presence.heard(&message.topic, &message.payload);
     }
 
     /// Takes away what an account left at the broker that is no longer configured.
@@ -299,7 +310,7 @@ impl Bridge {
             self.link.publish(Outgoing::retained(message.topic, message.payload));
         }
         if batch.is_announced {
-            presence.published.clear();
+            presence.say_all_again();
             self.publish_everything(presence);
         }
     }
@@ -349,13 +360,74 @@ impl Bridge {
 struct Presence {
     /// We have said that we are online.
     is_announced: bool,
-    /// What was published last, by topic and as checksums, so that nothing is said twice.
-    published: HashMap<String, u32>,
+    /// What was published, by topic, so that nothing is said twice.
+    published: HashMap<String, Said>,
 }
 
+/// What was published on one topic, as checksums.
+#[derive(Default)]
+struct Said {
+    newest: Option<u32>,
+    /// What may still come back to us, the oldest first.
+    on_its_way: VecDeque<u32>,
+}
+
+/// Of what was said before this many messages, nothing comes back any more.
+const LONGEST_WAY: usize = 32;
+
 impl Presence {
+    fn say_all_again(&mut self) {
+        self.published.values_mut().for_each(|it| it.newest = None);
+    }
+
     fn is_news(&mut self, topic: &str, payload: &[u8]) -> bool {
+        let said = self.published.entry(topic.to_owned()).or_default();
+        let checksum = Some(crc32fast::hash(payload));
+        if said.newest == checksum {
+            return false;
+        }
+        said.newest = checksum;
+        said.on_its_way.extend(checksum);
+        while LONGEST_WAY < said.on_its_way.len() {
+            said.on_its_way.pop_front();
+        }
+        true
+    }
+
+    /// What somebody else said on a topic of ours is overruled when we look at everything next. Not at once, lest two who
+    /// hold the topic for theirs shout each other down.
+    fn heard(&mut self, topic: &str, payload: &[u8]) {
+        let Some(said) = self.published.get_mut(topic) else { return };
         let checksum = crc32fast::hash(payload);
-        self.published.insert(topic.to_owned(), checksum) != Some(checksum)
+        if let Some(own) = said.on_its_way.iter().position(|it| *it == checksum) {
+            // What was overtaken in the outbox does not come any more.
+            said.on_its_way.drain(..=own);
+        } else if said.newest != Some(checksum) {
+            said.newest = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_says_for_us_is_overruled_and_our_own_echo_is_not() {
+        let mut presence = Presence::default();
+        presence.heard("state", b"of an earlier run");
+        for own in [b"a", b"b", b"c"] {
+            assert!(presence.is_news("state", own));
+        }
+        // The second was overtaken in the outbox; the third comes twice, as anything at QoS 1 may.
+        for echo in [b"a", b"c", b"c"] {
+            presence.heard("state", echo);
+            assert!(!presence.is_news("state", b"c"));
+        }
+        presence.heard("state", b"forged");
+        assert!(presence.is_news("state", b"c"));
+        presence.heard("state", b"c");
+        presence.heard("state", b"a");
+        assert!(presence.is_news("state", b"c"), "an older word of ours is as false as another's");
     }
 }

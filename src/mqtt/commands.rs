@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -15,13 +15,12 @@ use crate::{
 };
 
 use super::{
-    Inbound, Link, Outgoing, Qos,
+    Inbound, Link, Outgoing,
     request::{Request, Target},
     topics::{Address, Topics, Verb},
 };
 
-/// What commands that are being carried out may weigh together, in bytes. Those beyond it wait at the broker, or are
-/// dropped where it does not wait.
+/// What commands that are being carried out may weigh together, in bytes. Those beyond it are refused.
 const ROOM: usize = 16 << 20;
 /// What a command weighs beside what it brought, in bytes.
 const OWN_WEIGHT: usize = 4096;
@@ -41,6 +40,15 @@ pub(super) const FIELD_READY: &str = r#"{"code":"","availability":"online"}"#;
 /// The same while a login is under way. Home Assistant empties the field of what was typed when it is back.
 const FIELD_BUSY: &str = r#"{"code":"","availability":"offline"}"#;
 
+/// A command that is under way, without what it brought.
+struct Errand {
+    verb: Verb,
+    message: Inbound,
+    /// As JSON.
+    transaction: Option<String>,
+    reply_to: ReplyTo,
+}
+
 /// Where the answer goes.
 struct ReplyTo {
     topic: String,
@@ -54,29 +62,9 @@ impl Commands {
         Self { link, keeper, topics, reply_prefix, room: Arc::new(Semaphore::new(ROOM)) }
     }
 
-    /// Takes one message from receipt to reply, in a task of its own. Exactly one reply, whatever the message holds;
-    /// none only where it is dropped, which at QoS 0 any message may be.
-    pub(super) fn start(self: &Arc<Self>, address: Address, message: Inbound, tasks: &TaskTracker) {
-        let weight = u32::try_from(OWN_WEIGHT + message.weight()).unwrap_or(u32::MAX);
-        let room = match self.room.clone().try_acquire_many_owned(weight) {
-            Err(TryAcquireError::NoPermits) if message.qos == Qos::AtMostOnce => {
-                warn!(topic = message.topic, "a command was dropped: too many are being carried out");
-                return;
-            }
-            room => room.ok(),
-        };
-        let commands = self.clone();
-        tasks.spawn(async move {
-            let _room = match room {
-                Some(room) => Some(room),
-                // It is not acknowledged meanwhile, so the broker sends no more than a few of these.
-                None => commands.room.clone().acquire_many_owned(weight).await.ok(),
-            };
-            commands.take(address, message).await;
-        });
-    }
-
-    async fn take(&self, address: Address, mut message: Inbound) {
+    /// Takes one message from receipt to reply; what is carried out is so in a task of its own. Exactly one reply,
+    /// whatever the message holds.
+    pub(super) fn take(self: &Arc<Self>, address: Address, mut message: Inbound, tasks: &TaskTracker) {
         if message.payload.is_empty() {
             // This is what clearing a retained message looks like.
             self.acknowledge(&message);
@@ -87,6 +75,7 @@ impl Commands {
             self.acknowledge(&message);
             return;
         };
+        let room = self.room_for(&message);
         let payload = mem::take(&mut message.payload);
         let (transaction, command) = match target {
             Some(target) => {
@@ -97,19 +86,39 @@ impl Commands {
             None => (None, Err(CommandError::new(Code::UnknownAccount, verb.as_str()))),
         };
         drop(payload);
-        let reply = match command.and_then(|it| self.judge(it, verb, &message)) {
-            Ok(command) => self.carry_out(command, &message).await,
-            Err(error) => {
-                self.acknowledge(&message);
-                Err(error)
+        let judged = command.and_then(|it| self.judge(it, verb, &message));
+        let errand = Errand { verb, message, transaction, reply_to };
+        match judged.and_then(|command| Ok((room?, command))) {
+            Ok((room, command)) => {
+                let commands = self.clone();
+                tasks.spawn(async move {
+                    let _room = room;
+                    let reply = commands.carry_out(command, &errand.message).await;
+                    commands.finish(&reply, errand);
+                });
             }
-        };
+            Err(error) => {
+                self.acknowledge(&errand.message);
+                self.finish(&Err(error), errand);
+            }
+        }
+    }
+
+    /// Who waits for room would hold up those behind: acknowledgements go in order.
+    fn room_for(&self, message: &Inbound) -> Result<OwnedSemaphorePermit, CommandError> {
+        let weight = u32::try_from(OWN_WEIGHT + message.weight()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight);
+        room.map_err(|_| CommandError::new(Code::Busy, "Latchkey"))
+    }
+
+    fn finish(&self, reply: &Reply, errand: Errand) {
+        let Errand { verb, message, transaction, reply_to } = errand;
         if message.retain {
             warn!(topic = message.topic, "a retained command was found and is cleared from the broker");
-            self.link.publish(Outgoing::retained(message.topic.clone(), Bytes::new()));
+            self.link.publish(Outgoing::retained(message.topic, Bytes::new()));
         }
         let transaction: Option<Value> = transaction.and_then(|it| serde_json::from_str(&it).ok());
-        self.answer(&reply, transaction.as_ref(), verb, reply_to);
+        self.answer(reply, transaction.as_ref(), verb, reply_to);
     }
 
     /// What is asked of whom (none where no account can be called that), and where the answer goes.

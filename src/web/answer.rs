@@ -67,7 +67,7 @@ pub fn status_of(code: Code) -> StatusCode {
         | Code::UnreadableAnswer => StatusCode::BAD_GATEWAY,
         Code::NoAnswer | Code::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         // This machine.
-        Code::Blocked | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Blocked | Code::Busy | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

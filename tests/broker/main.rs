@@ -7,4 +7,8 @@
 mod support;
 
 mod access_list;
+mod crowd;
+mod faults;
+mod flapping;
+mod hostile;
 mod late;

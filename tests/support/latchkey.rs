@@ -177,9 +177,11 @@ impl Bench {
     }
 }
 
-/// The binary, with nothing of this test's environment that it would listen to.
+/// The binary, with nothing of this test's environment that it would listen to. `LATCHKEY_BIN` may name another one, of
+/// a build for users for example.
 pub fn latchkey(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    let built = || env!("CARGO_BIN_EXE_latchkey").into();
+    let mut command = Command::new(std::env::var_os("LATCHKEY_BIN").unwrap_or_else(built));
     let foreign = std::env::vars().map(|it| it.0).filter(|it| it.starts_with("LATCHKEY") || it == "RUST_LOG");
     for name in foreign {
         command.env_remove(name);

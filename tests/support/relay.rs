@@ -4,7 +4,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -40,7 +40,7 @@ pub struct Relay {
 }
 
 struct Wire {
-    to: u16,
+    to: AtomicU16,
     mode: watch::Sender<Mode>,
     /// Goes up with each cut.
     cuts: watch::Sender<usize>,
@@ -51,7 +51,7 @@ impl Relay {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire = Arc::new(Wire {
-            to: port,
+            to: port.into(),
             mode: watch::channel(Mode::Open).0,
             cuts: watch::channel(0).0,
             n_connections: AtomicUsize::new(0),
@@ -70,6 +70,11 @@ impl Relay {
     /// Ends all connections, and goes on taking new ones.
     pub fn cut(&self) {
         self.wire.cuts.send_modify(|it| *it += 1);
+    }
+
+    /// Where connections lead from now on.
+    pub fn lead_to(&self, port: u16) {
+        self.wire.to.store(port, Relaxed);
     }
 
     pub fn set(&self, mode: Mode) {
@@ -92,7 +97,7 @@ impl Drop for Relay {
 impl Wire {
     async fn carry(self: Arc<Self>, near: TcpStream) {
         let mut cuts = self.cuts.subscribe();
-        let Ok(far) = TcpStream::connect(("127.0.0.1", self.to)).await else { return };
+        let Ok(far) = TcpStream::connect(("127.0.0.1", self.to.load(Relaxed))).await else { return };
         for stream in [&near, &far] {
             let _ = stream.set_nodelay(true);
         }
