@@ -58,6 +58,8 @@ async fn main() {
     let samples = soak.run(run).await;
     let counts = soak.stop().await;
     print_table(&samples, &counts, run);
+    assert_eq!(counts.double_spends, 0);
+    assert_eq!(counts.forgotten, 0, "commands were never answered");
     assert_steady(&samples);
 }
 
@@ -117,6 +119,7 @@ struct Counts {
     refreshes: u64,
     reconnects: u64,
     double_spends: u64,
+    forgotten: usize,
 }
 
 impl Soak {
@@ -193,6 +196,8 @@ impl Soak {
         for number in 0u64.. {
             ticks.tick().await;
             let account = match number % 11 {
+                // Its own old tokens.
+                _ if number / 11 % 8 == 6 => "front_door".to_owned(),
                 0 => "home".to_owned(),
                 1 => "front_door".to_owned(),
                 number => format!("door_{}", number - 1),
@@ -321,15 +326,15 @@ impl Soak {
             refreshes: counters.0.refreshes + counters.1.refreshes,
             reconnects: self.latchkey.log().matches(CONNECTED).count() as u64 - 1,
             double_spends: counters.0.replays + counters.1.replays,
+            forgotten: 0,
         };
-        assert_eq!(counts.double_spends, 0);
         assert!(self.latchkey.stop().await.success());
         let open = self.talk.open.lock().unwrap().clone();
         // Those that were on their way when it ended.
         let newest = open.keys().next_back().copied().unwrap_or_default();
         let forgotten: Vec<_> = open.iter().filter(|it| it.0 + 400 < newest).collect();
-        assert!(forgotten.is_empty(), "these were never answered: {forgotten:?}");
-        counts
+        println!("never answered: {forgotten:?}");
+        Counts { forgotten: forgotten.len(), ..counts }
     }
 }
 
@@ -340,7 +345,7 @@ fn print_table(samples: &[Sample], counts: &Counts, run: Run) {
         let Sample { at, resident_kib, disk_kib, files, threads, tasks } = sample;
         println!("{:>7.0} s {resident_kib:>10} {disk_kib:>9} {files:>6} {threads:>8} {tasks:>6}", at.as_secs_f64());
     }
-    let Counts { commands, answers, events, views, refreshes, reconnects, double_spends } = counts;
+    let Counts { commands, answers, events, views, refreshes, reconnects, double_spends, .. } = counts;
     let per_account = seconds * (1 + MORE_ACCOUNTS) as f64 / USUAL_REFRESH_SECONDS;
     println!(
         "\n{commands} commands, {answers} answers, {events} events, {views} page views, {reconnects} reconnects,\n\
