@@ -27,8 +27,9 @@ use super::{
     n_inputs,
 };
 
-/// A head of 16 KiB and a body of 64 KiB, both sides' buffers, and what JSON makes of it.
-const MOST_MEMORY: u64 = 12 * 1024 * 1024;
+/// For one request: its head of 16 KiB and its body of 64 KiB, both sides' buffers, what JSON makes of it; and at times a
+/// list of the whole house that doubles its room, such as of what waits for a broker.
+const MOST_MEMORY: u64 = 32 * 1024 * 1024;
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()

@@ -13,6 +13,8 @@ use super::{
 /// What a reader may take at a time, in bytes: this, and so many for each byte of the input.
 const FLAT: u64 = 128 * 1024;
 const PER_BYTE: u64 = 160;
+/// A configuration is its owner's. A table in tables costs by the square of its depth, of which TOML's reader takes 80.
+const FLAT_OF_A_CONFIGURATION: u64 = 4 * 1024 * 1024;
 
 /// Whether what is said may hold what was read: the names of keys in a configuration, and what is no secret of another's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,8 @@ fn judge(reader: Reader, quotes: Quotes, input: &[u8]) -> Result<f64, String> {
     let mut said = Vec::new();
     let memory = allocation_counter::measure(|| said = (reader.read)(input));
     let n_bytes = input.len() as u64;
-    let allowed = FLAT + PER_BYTE * n_bytes;
+    let flat = if reader.name == "config" { FLAT_OF_A_CONFIGURATION } else { FLAT };
+    let allowed = flat + PER_BYTE * n_bytes;
     if allowed < memory.bytes_max {
         return Err(format!("{} bytes are taken for an input of {n_bytes}", memory.bytes_max));
     }
