@@ -93,6 +93,26 @@ async fn take_alerts() -> (String, mpsc::UnboundedReceiver<String>) {
     (address, received)
 }
 
+/// The configuration is read again with every secret where it cannot be read, then with others, then as it was.
+async fn read_again(bench: &Bench, latchkey: &Latchkey) {
+    let file = bench.configuration();
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        good.replace("password = ", "pasword = ").replace("app_key = ", "app_kee = ").replace("key = ", "k = "),
+    )
+    .unwrap();
+    latchkey.signal("HUP");
+    latchkey.logged("goes on with the one before").await;
+    let others = [BROKER_PASSWORD, web::KEY, ALERT_TOKEN].map(|it| json!(it).to_string());
+    let with_others = others.iter().fold(good.clone(), |text, it| text.replace(it, &json!(PROPOSED[0]).to_string()));
+    assert_ne!(with_others, good);
+    for text in [with_others, good] {
+        fs::write(&file, text).unwrap();
+        latchkey.reload().await;
+    }
+}
+
 async fn said_by(command: Command) -> String {
     let output = output(command).await;
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
@@ -123,6 +143,7 @@ async fn no_secret_is_found_anywhere_outside_the_seal() {
     command.arg(&backup).arg("--passphrase-file").arg(&passphrase);
     logs.push(said_by(command).await);
     suffer(&bench, &client, &mut canaries).await;
+    read_again(&bench, &latchkey).await;
     logs.push(latchkey.log());
     latchkey.kill().await;
 
