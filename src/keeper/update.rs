@@ -83,7 +83,7 @@ impl Shared {
             None => None,
         };
         let is_spent = match fingerprint {
-            Some(fingerprint) => self.is_spent(keeping, fingerprint).await?,
+            Some(fingerprint) => self.is_spent(fingerprint).await?,
             None => false,
         };
         if let Some(other) = refresh.filter(|_| !is_spent).and_then(|it| self.other_holder(keeping, it)) {
@@ -153,11 +153,18 @@ impl Shared {
         Ok(updated(keeping, outcome))
     }
 
-    async fn is_spent(&self, keeping: &Keeping, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        if keeping.record().spent.contains(&fingerprint) {
+    /// Whether any account has spent it: the token of another one is no less dead for this one.
+    async fn is_spent(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let records: Vec<_> = self.roster().hearts().map(|(id, heart, _)| (id.clone(), heart.record())).collect();
+        if records.iter().any(|(_, record)| record.spent.contains(&fingerprint)) {
             return Ok(true);
         }
-        self.store.is_spent(&keeping.id, fingerprint).await
+        for (account, _) in &records {
+            if self.store.is_spent(account, fingerprint).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

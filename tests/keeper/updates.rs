@@ -95,6 +95,23 @@ async fn a_refresh_token_that_another_account_holds_is_not_taken_also_when_both_
 }
 
 #[tokio::test]
+async fn what_one_account_has_spent_is_not_sent_by_another() {
+    let bench = Bench::new().await;
+    let house = bench.settled(&[HOME, CABIN]).await;
+    let old = bench.pair_of(HOME);
+    for _ in 0..2 {
+        house.refresh(HOME).await.unwrap();
+        bench.hand.advance(DAY);
+    }
+    let calls = bench.aqara.counters().calls;
+    let reply = house.update(CABIN, old).await;
+    assert_eq!(code(&reply), Some(Code::AlreadySpent));
+    assert_eq!((bench.aqara.counters().calls, bench.aqara.counters().replays), (calls, 0));
+    house.refresh(CABIN).await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_that_are_not_to_be_proved_are_taken_without_a_call() {
     let bench = Bench::new().await;
     let house = bench.start(&[FRONT, HOME]);
