@@ -101,7 +101,8 @@ impl Onlooker {
             };
             return Some(format!("{topic:<44} {outcome}"));
         }
-        if topic.ends_with("/state") {
+        // The field for a login code has a state, too, which tells nobody anything.
+        if topic.ends_with("/state") && body["condition"].is_string() {
             let time = |key: &str| body[key].as_str().and_then(|it| it.get(11..19)).unwrap_or("unknown").to_owned();
             let line = format!(
                 "{topic:<44} {}, access token ends {}, next refresh {}",

@@ -83,6 +83,7 @@ async fn the_demo_runs_with_the_users_broker_and_narrates() {
     ] {
         assert!(said.contains(phrase), "{phrase} is not in {said}");
     }
+    assert!(!said.contains(" null"), "what is told tells nobody anything: {said}");
     demo.logged("(by schedule)").await;
     demo.signal("INT");
     assert_eq!(demo.ended().await.code(), Some(0));
