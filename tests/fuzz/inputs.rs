@@ -78,8 +78,11 @@ pub(crate) fn seeds(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
         "config" => &["config/latchkey.toml"],
         _ => &[],
     };
-    let own = format!("tests/corpus/{name}");
-    let mut files: Vec<PathBuf> = more.iter().chain([&own.as_str()]).flat_map(|it| files_at(&root.join(it))).collect();
+    let own = root.join("tests/corpus").join(name);
+    // A reader whose seeds are all other tests' fixtures has no folder of its own until something is found.
+    let own = own.exists().then_some(own);
+    let paths = more.iter().map(|it| root.join(it)).chain(own);
+    let mut files: Vec<PathBuf> = paths.flat_map(|it| files_at(&it)).collect();
     files.sort();
     assert!(!files.is_empty(), "{name} has no corpus");
     files.into_iter().map(|it| (it.clone(), fs::read(it).unwrap())).collect()
