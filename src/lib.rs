@@ -3,6 +3,7 @@
 //! A way through the house, downhill from the edges to the domain:
 //!
 //! - [`cli`]: one file a subcommand; `main.rs` only parses and calls one of them.
+//! - [`systemd`]: what systemd is told, where it listens.
 //! - [`service`]: the parts below put together, and taken apart in the right order.
 //! - [`mqtt`]: the connection, the topics, commands in and replies out. Only here is rumqttc known.
 //! - [`homeassistant`]: discovery payloads and state documents. Knows topics, no MQTT client.
@@ -33,5 +34,6 @@ pub mod keeper;
 pub mod mqtt;
 pub mod service;
 pub mod store;
+pub mod systemd;
 pub mod vendor;
 pub mod web;

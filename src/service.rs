@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::task::JoinHandle;
@@ -30,9 +31,12 @@ use crate::{
 };
 
 /// How long a broker keeps our session, so that a blip loses no command.
-const SESSION_EXPIRY: std::time::Duration = std::time::Duration::from_secs(300);
+const SESSION_EXPIRY: Duration = Duration::from_secs(300);
 /// A reconnect within this time is not announced as an outage.
-const WILL_DELAY: std::time::Duration = std::time::Duration::from_secs(10);
+const WILL_DELAY: Duration = Duration::from_secs(10);
+/// Three looks were missed.
+const SCHEDULE_HANGS_AFTER: Duration = Duration::from_secs(90);
+const STORE_HANGS_AFTER: Duration = Duration::from_secs(10);
 const OUTBOX_LIMIT: usize = 50_000;
 
 /// A running Latchkey.
@@ -44,6 +48,7 @@ pub struct Service {
     settings: Settings,
     /// How the store was found.
     report: OpenReport,
+    vitals: Vitals,
     http: Http,
     stop: CancellationToken,
     bridge: JoinHandle<()>,
@@ -51,6 +56,15 @@ pub struct Service {
     web_stop: CancellationToken,
     web_task: Option<JoinHandle<()>>,
     alert_task: Option<JoinHandle<()>>,
+}
+
+/// Whether Latchkey gets on, whatever becomes of its accounts.
+#[derive(Clone)]
+pub struct Vitals {
+    keeper: Keeper,
+    store: Arc<dyn Store>,
+    link: Link,
+    clock: Clock,
 }
 
 /// Why it did not start.
@@ -129,6 +143,7 @@ impl Service {
         });
         let reply_prefix = settings.mqtt.reply_prefix.clone();
         let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), reply_prefix);
+        let vitals = Vitals { keeper: keeper.clone(), store: store.clone(), link: link.clone(), clock: clock.clone() };
         let bridge = Bridge {
             info,
             subscriptions: subscriptions(&settings, &topics),
@@ -148,7 +163,12 @@ impl Service {
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         keeper.tell_of_opening(&report);
         info!(accounts = n_accounts, "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
-        Ok(Self { keeper, web, settings, report, http, stop, bridge, web_stop, web_task, alert_task })
+        Ok(Self { keeper, web, settings, report, vitals, http, stop, bridge, web_stop, web_task, alert_task })
+    }
+
+    /// How it gets on, for those who watch over it.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Takes over the accounts of other settings while everything goes on. What else they change takes a restart: that is
@@ -193,6 +213,29 @@ impl Service {
         {
             warn!("the admin API ended by a fault of its own");
         }
+    }
+}
+
+impl Vitals {
+    /// How many accounts there are, and those that need somebody.
+    pub fn accounts(&self) -> (usize, Vec<AccountId>) {
+        let cards = self.keeper.cards();
+        let needs_somebody = |it: &AccountId| self.keeper.status(it).is_some_and(|it| it.problem);
+        let needy = cards.iter().map(|it| it.id.clone()).filter(needs_somebody).collect();
+        (cards.len(), needy)
+    }
+
+    pub fn is_broker_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
+    /// What has stopped moving: the schedule, or the store's writer. A disk that is full moves.
+    pub async fn what_hangs(&self) -> Option<&'static str> {
+        if SCHEDULE_HANGS_AFTER < self.clock.monotonic().saturating_sub(self.keeper.looked_at()) {
+            return Some("the schedule");
+        }
+        let answer = tokio::time::timeout(STORE_HANGS_AFTER, self.store.check_room()).await;
+        answer.is_err().then_some("the store")
     }
 }
 

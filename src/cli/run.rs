@@ -8,7 +8,7 @@ use std::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::error;
 
-use crate::{clock::Clock, service::Service};
+use crate::{clock::Clock, service::Service, systemd};
 
 use super::{ConfigArgs, StopSignals, fail, start_log};
 
@@ -26,15 +26,23 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
         Ok(service) => service,
         Err(error) => return fail(format_args!("{error}")),
     };
+    systemd::ready(service.vitals());
+    let telling = tokio::spawn(systemd::keep_told(service.vitals().clone()));
     loop {
         tokio::select! {
             () = stop.told_to_stop() => break,
             what = hangup.heard() => match what {
-                Heard::Reload => reload(&args, &service).await,
+                Heard::Reload => {
+                    systemd::reloading();
+                    reload(&args, &service).await;
+                    systemd::ready(service.vitals());
+                }
                 Heard::TerminalGone => break,
             },
         }
     }
+    telling.abort();
+    systemd::stopping();
     service.stop().await;
     ExitCode::SUCCESS
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -79,6 +79,7 @@ impl Shared {
         let mut swept_at = look.1;
         while !self.stopping.is_cancelled() {
             let now = self.clock.now();
+            self.looked_at.store(u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX), Relaxed);
             let has_jumped = self.has_jumped(&mut look);
             let is_sane = super::built_at() <= now;
             if has_jumped || is_sane != was_sane {

@@ -38,7 +38,10 @@ mod update;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -132,6 +135,8 @@ struct Shared {
     inventories: Inventories,
     /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
     proposals: tokio::sync::Mutex<()>,
+    /// When the schedule was looked at last, in milliseconds of monotonic time.
+    looked_at: AtomicU64,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -172,6 +177,7 @@ impl Keeper {
             first: Mutex::new(Some(first)),
             agenda: Agenda::default(),
             proposals: tokio::sync::Mutex::default(),
+            looked_at: AtomicU64::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         });
@@ -262,6 +268,11 @@ impl Keeper {
             }
             shared.plan(&keeping.id);
         });
+    }
+
+    /// When the schedule was looked at last, by monotonic time. It is looked at every 30 s at least.
+    pub fn looked_at(&self) -> Duration {
+        Duration::from_millis(self.0.looked_at.load(Relaxed))
     }
 
     /// Stops taking commands, lets a running refresh finish, and closes the store. At most 20 s.
