@@ -16,7 +16,7 @@ use crate::{
     alert::Alerts,
     clock::Clock,
     config::{AccountSettings, Settings, StoreKey},
-    homeassistant::{Announcement, Announcer, AnnouncerSettings, Devices, House, Ledger},
+    homeassistant::{Announcer, AnnouncerSettings, Devices, House, Ledger},
     keeper::{Account, Grounds, Keeper, Reloaded, UnreadableRecord},
     mqtt::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
@@ -110,7 +110,6 @@ impl Service {
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let devices = Devices { house: house(&settings), accounts: keeper.cards() };
-        let announcements = devices.announcements(|account| keeper.inventory(account));
         let info = Info::new(settings.instance.to_string(), &devices.accounts, clock.now());
         let n_accounts = devices.accounts.len();
         let link = LinkSettings { backoff, ..link_settings(&settings, devices.topics()) };
@@ -147,7 +146,7 @@ impl Service {
         let bridge = Bridge {
             info,
             subscriptions: subscriptions(&settings, &topics),
-            announcer: announcer(&settings, &*store, announcements),
+            announcer: settings.home_assistant.discovery.then(|| announcer(&settings, &*store, &devices, &keeper)),
             birth_topic: settings.home_assistant.birth_topic.as_str().to_owned(),
             keeper: keeper.clone(),
             notices,
@@ -354,17 +353,15 @@ pub(crate) fn rights(settings: &Settings) -> Vec<Right> {
     rights
 }
 
-fn announcer(settings: &Settings, store: &dyn Store, announcements: Vec<Announcement>) -> Option<Announcer> {
-    if !settings.home_assistant.discovery {
-        return None;
-    }
+fn announcer(settings: &Settings, store: &dyn Store, devices: &Devices, keeper: &Keeper) -> Announcer {
     let ledger: Ledger = store.note(LEDGER).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let announcer_settings = AnnouncerSettings {
         discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
         birth_payload: settings.home_assistant.birth_payload.clone(),
         announce_delay: settings.home_assistant.announce_delay,
     };
-    Some(Announcer::new(announcer_settings, ledger, announcements))
+    let announcements = devices.announcements(|account| keeper.inventory(account));
+    Announcer::new(announcer_settings, ledger, announcements)
 }
 
 fn house(settings: &Settings) -> House {

@@ -337,9 +337,9 @@ fn a_thousand_accounts_are_handed_out_twenty_at_a_time() {
     let accounts: Vec<Account> = (0..1000).map(|it| account(&format!("a{it}"), &[])).collect();
     let mut world = World::new(&accounts);
     world.connect();
-    world.pass(20);
+    world.pass(5);
     assert!(world.announced_at.is_empty());
-    world.pass(20);
+    world.pass(5);
     assert_eq!(world.announced_at.len(), 1);
     assert!(world.is_settled());
 }

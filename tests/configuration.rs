@@ -126,7 +126,7 @@ fn an_akuvox_account_may_have_named_doors_a_family_member_and_versions_of_its_ow
     let doors: Vec<_> = akuvox.door_names.iter().map(|(key, id)| (key.as_str(), id.as_str())).collect();
     assert_eq!(doors, [("garage", "0C1105AABBCC/0")]);
     let servers_list = Some("6.9".to_owned());
-    let versions = ApiVersions { login: "7.11".to_owned(), servers_list, ..ApiVersions::default() };
+    let versions = ApiVersions { login: "7.11".into(), servers_list, ..ApiVersions::default() };
     assert_eq!(*akuvox.api_versions, versions);
 }
 

@@ -1,13 +1,14 @@
 //! The name of an account, as the configuration, the topics and the commands (`entry_id`) give it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// An account's id: 1 to 32 characters of `[a-z0-9_]`, and not `bridge`, which names Latchkey itself.
+/// An account's id: 1 to 32 characters of `[a-z0-9_]`, and not `bridge`, which names Latchkey itself. It is held in many
+/// places, which share one text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AccountId(Box<str>);
+pub struct AccountId(Arc<str>);
 
 /// Why a text is no account id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,7 @@ impl TryFrom<String> for AccountId {
 
 impl From<AccountId> for String {
     fn from(id: AccountId) -> Self {
-        id.0.into()
+        id.as_str().to_owned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What only an Akuvox account has. Facts: protocol/akuvox.md §1 to §3.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use super::{
     accounts::Rhythm,
@@ -51,9 +51,9 @@ pub struct AkuvoxSettings {
     pub gate: BaseUrl,
     /// The REST server, where it is not to be asked from the gate.
     pub rest: Option<BaseUrl>,
-    pub user_agent: String,
+    pub user_agent: Cow<'static, str>,
     /// The same for the login by a password.
-    pub login_user_agent: String,
+    pub login_user_agent: Cow<'static, str>,
     pub api_versions: Box<ApiVersions>,
     /// Whether doors may be opened through Latchkey; false by default.
     pub doors: bool,
@@ -98,12 +98,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<AkuvoxSettings> {
     })
 }
 
-fn read_user_agent(section: &mut Section<'_>, key: &str, default: &str) -> String {
+fn read_user_agent(section: &mut Section<'_>, key: &str, default: &'static str) -> Cow<'static, str> {
     let user_agent = section.parsed_by(key, default, |text| {
         let is_header_value = text.bytes().all(|it| matches!(it, b' '..=b'~'));
         is_header_value.then(|| text.to_owned()).ok_or_else(|| "expected plain ASCII".to_owned())
     });
-    user_agent.unwrap_or_else(|| default.to_owned())
+    user_agent.map_or(Cow::Borrowed(default), Cow::Owned)
 }
 
 /// The gate, given by one of three keys.

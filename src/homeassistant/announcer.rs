@@ -15,7 +15,7 @@ use super::{
 const PAUSE_BETWEEN_WAVES: Duration = Duration::from_secs(2);
 /// So many devices at a time, and so long apart, keep a small Home Assistant responsive.
 const BATCH: usize = 20;
-const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(500);
+const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(100);
 /// The least delay after a birth, if the user did not set a shorter one.
 const LEAST_BIRTH_DELAY: Duration = Duration::from_secs(1);
 

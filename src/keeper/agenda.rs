@@ -1,7 +1,6 @@
 //! The schedule: who is due when, and the task that wakes them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -12,62 +11,34 @@ use tracing::{debug, warn};
 
 use crate::{account::AccountId, clock::LOOK_AGAIN};
 
-use super::{Shared, keeping::Keeping, notice::Trigger};
+use super::{Shared, deadlines::Deadlines, keeping::Keeping};
 
 /// How often what was forgotten is looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Wall and monotonic time that drift apart by more than this between two looks: the clock jumped.
 const JUMP: Duration = Duration::from_secs(60);
 
-/// Deadlines in order. Planning and taking cost O(log n).
+/// Who is due when, and a word to whoever waits for it when that changes.
 #[derive(Default)]
 pub(super) struct Agenda {
-    entries: Mutex<Entries>,
+    deadlines: Mutex<Deadlines>,
     changed: Notify,
-}
-
-#[derive(Default)]
-struct Entries {
-    by_time: BTreeSet<(Timestamp, AccountId)>,
-    by_account: HashMap<AccountId, Timestamp>,
 }
 
 impl Agenda {
     /// Puts an account where its record says it belongs.
     pub(super) fn plan(&self, keeping: &Keeping, now: Timestamp) {
         let at = keeping.next_look(now);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.strike(&keeping.id);
-        if let Some(at) = at {
-            entries.by_account.insert(keeping.id.clone(), at);
-            entries.by_time.insert((at, keeping.id.clone()));
-        }
-        drop(entries);
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).plan(&keeping.id, at);
         self.changed.notify_one();
     }
 
     pub(super) fn strike(&self, account: &AccountId) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).strike(account);
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).plan(account, None);
     }
 
-    /// Takes one account that is due, or tells when the next one is.
     fn take_due(&self, now: Timestamp) -> Result<AccountId, Option<Timestamp>> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        match entries.by_time.first() {
-            Some((at, _)) if *at <= now => {}
-            later => return Err(later.map(|(at, _)| *at)),
-        }
-        let Some((_, account)) = entries.by_time.pop_first() else { return Err(None) };
-        entries.by_account.remove(&account);
-        Ok(account)
-    }
-}
-
-impl Entries {
-    fn strike(&mut self, account: &AccountId) {
-        if let Some(at) = self.by_account.remove(account) {
-            self.by_time.remove(&(at, account.clone()));
-        }
+        self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).take_due(now)
     }
 }
 
@@ -89,6 +60,7 @@ impl Shared {
             if SWEEP_EVERY <= look.1.saturating_sub(swept_at) {
                 swept_at = look.1;
                 self.drop_long_forgotten(now);
+                self.mentions.tidy(self.roster().hearts().map(|(id, heart, _)| (id, heart.record())));
             }
             let next = if is_sane { self.start_due(now) } else { None };
             if let Err(trouble) = self.quotas.save(&*self.store, false).await {
@@ -111,7 +83,7 @@ impl Shared {
                     if keeping.is_login_due(now) {
                         self.login_by_itself(&keeping);
                     } else if keeping.is_due(now) {
-                        self.refresh(&keeping, Trigger::Schedule);
+                        self.line_up(&keeping);
                     } else {
                         let shared = self.clone();
                         self.tasks.spawn(async move { shared.look_again(&keeping).await });

@@ -17,7 +17,7 @@ use crate::{
 use super::{Shared, attempt::Leg, keeping::Keeping, limits::Purpose, login::Login, notice::Trigger};
 
 /// How long a flight keeps others waiting for their turn at its host. What hangs is let hang, beside them.
-const LONGEST_TURN: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// The prompt second try after a lost reply: grace windows are short where they exist.
 const PROMPT: Duration = Duration::from_secs(1);
 /// What ended and is due again at once waits all the same, so that nothing runs hot.

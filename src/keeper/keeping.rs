@@ -16,6 +16,7 @@ use super::{
     Account,
     card::Card,
     flight::Flight,
+    mentions::Mentions,
     notice::{Event, Notice, Trigger},
     tally::Tallies,
 };
@@ -31,6 +32,7 @@ pub(super) struct Keeping {
     pub(super) clock: Clock,
     pub(super) heart: Arc<Heart>,
     store: Arc<dyn Store>,
+    mentions: Arc<Mentions>,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -74,11 +76,13 @@ impl Keeping {
         heart: Arc<Heart>,
         clock: Clock,
         store: Arc<dyn Store>,
+        mentions: Arc<Mentions>,
         notices: broadcast::Sender<Notice>,
     ) -> Self {
+        mentions.note(&account.settings.id, &Record::default(), &heart.record(), || {});
         let card = Arc::new(Card::of(&account.settings));
         let policy = account.policy();
-        Self { id: card.id.clone(), card, vendor: account.vendor, policy, clock, heart, store, notices }
+        Self { id: card.id.clone(), card, vendor: account.vendor, policy, clock, heart, store, mentions, notices }
     }
 
     /// The same account, configured otherwise.
@@ -158,7 +162,10 @@ impl Keeping {
             spent: next.spent.iter().copied().collect(),
         };
         next.revision = self.store.commit(commit).await?;
-        *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let next = Arc::new(next);
+        self.mentions.note(&self.id, &held, &next.clone(), || {
+            *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = next;
+        });
         self.changed();
         Ok(result)
     }

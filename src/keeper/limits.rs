@@ -11,12 +11,13 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{clock::Clock, vendor::Budget};
+use crate::{account::AccountId, clock::Clock, vendor::Budget};
 
 /// The limits of all accounts together.
 pub(super) struct Limits {
     at_once_per_host: usize,
     lanes: Mutex<BTreeMap<(String, Purpose), Lane>>,
+    lines: Mutex<HashMap<String, Line>>,
     windows: Mutex<HashMap<String, Window>>,
     clock: Clock,
 }
@@ -55,13 +56,21 @@ struct Lane {
     n_waiting: Arc<AtomicUsize>,
 }
 
+/// The accounts that are due at one host, in the order in which they fell due.
+#[derive(Default)]
+struct Line {
+    accounts: VecDeque<AccountId>,
+    /// How many tasks take from its front.
+    n_served: usize,
+}
+
 /// Somebody who waits, or gives up.
 struct Waiter(Arc<AtomicUsize>);
 
 impl Limits {
     /// `at_once_per_host`: how many refreshes may run at one host at a time, and beside them how many listings.
     pub(super) fn new(at_once_per_host: usize, clock: Clock) -> Self {
-        Self { at_once_per_host, lanes: Mutex::default(), windows: Mutex::default(), clock }
+        Self { at_once_per_host, lanes: Mutex::default(), lines: Mutex::default(), windows: Mutex::default(), clock }
     }
 
     /// Waits for a turn at `host`, which ends when the permit is dropped. Calls do not stand in line with refreshes.
@@ -75,12 +84,39 @@ impl Limits {
         lane.turns.acquire_owned().await.ok()
     }
 
+    /// Puts an account at the end of the line at `host`. Gives whether one more task has to serve that line, since there are
+    /// fewer than may be there at a time.
+    pub(super) fn line_up(&self, host: &str, account: AccountId) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(host.to_owned()).or_default();
+        line.accounts.push_back(account);
+        let has_room = line.n_served < self.at_once_per_host;
+        line.n_served += usize::from(has_room);
+        has_room
+    }
+
+    /// Who comes next, for a task that serves the line; none: it is not needed any more.
+    pub(super) fn next_in_line(&self, host: &str) -> Option<AccountId> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.get_mut(host)?;
+        let next = line.accounts.pop_front();
+        if next.is_none() {
+            line.n_served -= 1;
+        }
+        next
+    }
+
     pub(super) fn queues(&self) -> Vec<HostQueue> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_in_line = |host: &str, purpose| match purpose {
+            Purpose::Refresh => lines.get(host).map_or(0, |it| it.accounts.len()),
+            Purpose::Call => 0,
+        };
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = |((host, purpose), lane): (&(String, Purpose), &Lane)| HostQueue {
             host: host.clone(),
             purpose: *purpose,
-            n_waiting: lane.n_waiting.load(Relaxed),
+            n_waiting: lane.n_waiting.load(Relaxed) + n_in_line(host, *purpose),
             n_running: self.at_once_per_host - lane.turns.available_permits(),
         };
         lanes.iter().map(queue).collect()
@@ -154,6 +190,19 @@ mod tests {
         assert_eq!(count(), [(0, 1)]);
         drop(turn);
         assert_eq!(count(), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_line_is_served_by_as_many_as_may_be_at_the_host_and_in_its_order() {
+        let limits = Limits::new(2, Clock::paused(jiff::Timestamp::UNIX_EPOCH).0);
+        let account = |name: &str| name.parse::<AccountId>().unwrap();
+        let is_served_anew = ["a", "b", "c"].map(|it| limits.line_up("gate", account(it)));
+        assert_eq!(is_served_anew, [true, true, false]);
+        assert!(limits.line_up("another", account("d")), "no host waits for another");
+        for next in [Some("a"), Some("b"), Some("c"), None] {
+            assert_eq!(limits.next_in_line("gate"), next.map(account));
+        }
+        assert!(limits.line_up("gate", account("e")), "one of the two who served it is gone");
     }
 
     async fn is_pending<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> bool {

@@ -14,13 +14,16 @@ mod call;
 mod card;
 mod check_in;
 mod command;
+mod deadlines;
 mod fitness;
 mod flight;
 mod forget;
 mod inventory;
 mod keeping;
 mod limits;
+mod line;
 mod login;
+mod mentions;
 mod notice;
 mod opening;
 mod quotas;
@@ -52,6 +55,7 @@ use tracing::{error, info, warn};
 
 pub use card::Card;
 pub use command::{Command, CommandError, Reply, ReplyData};
+pub use deadlines::Deadlines;
 pub use limits::{HostQueue, Purpose};
 pub use notice::{Event, Notice, Trigger};
 pub use reload::Reloaded;
@@ -72,6 +76,7 @@ use flight::Errand;
 use inventory::Inventories;
 use keeping::{Heart, Keeping};
 use limits::Limits;
+use mentions::Mentions;
 use quotas::Quotas;
 use roster::Roster;
 
@@ -125,6 +130,7 @@ struct Shared {
     roster: RwLock<Arc<Roster>>,
     store: Arc<dyn Store>,
     fingerprints: FingerprintKey,
+    mentions: Arc<Mentions>,
     clock: Clock,
     notices: broadcast::Sender<Notice>,
     /// Has everything since the start, for whoever subscribes first.
@@ -171,6 +177,7 @@ impl Keeper {
             quotas: Quotas::load(&*store),
             inventories: Inventories::new(store.clone()),
             store,
+            mentions: Arc::new(Mentions::new(fingerprints.clone())),
             fingerprints,
             clock,
             notices,
@@ -346,7 +353,7 @@ impl Shared {
 
     fn keep(&self, account: Account, heart: Arc<Heart>) -> Arc<Keeping> {
         let (clock, store, notices) = (self.clock.clone(), self.store.clone(), self.notices.clone());
-        Arc::new(Keeping::new(account, heart, clock, store, notices))
+        Arc::new(Keeping::new(account, heart, clock, store, self.mentions.clone(), notices))
     }
 
     fn finish_what_is_unread(self: &Arc<Self>, keeping: &Arc<Keeping>) {

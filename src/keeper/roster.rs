@@ -28,6 +28,12 @@ impl Roster {
         let leaving = self.leaving.iter().filter_map(|(id, heart)| Some((id, heart.upgrade()?, true)));
         kept.chain(leaving)
     }
+
+    /// The heart of an account that may still spend a token, with whether it is about to leave.
+    pub(super) fn heart(&self, account: &AccountId) -> Option<(Arc<Heart>, bool)> {
+        let kept = self.kept.get(account).map(|it| (it.heart.clone(), false));
+        kept.or_else(|| Some((self.leaving.get(account)?.upgrade()?, true)))
+    }
 }
 
 impl Shared {

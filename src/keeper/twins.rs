@@ -16,8 +16,8 @@ impl Shared {
     pub(super) fn other_holder(&self, keeping: &Keeping, refresh: &Secret) -> Option<AccountId> {
         let holds = |record: &Record| record.held().any(|it| it.is_spendable() && it.refresh.as_ref() == Some(refresh));
         let roster = self.roster();
-        let mut others = roster.hearts().filter(|(id, ..)| **id != keeping.id);
-        others.find(|(_, heart, _)| holds(&heart.record())).map(|(id, ..)| id.clone())
+        let mut others = self.mentions.of(self.fingerprints.of(refresh)).into_iter().filter(|it| *it != keeping.id);
+        others.find(|id| roster.heart(id).is_some_and(|(heart, _)| holds(&heart.record())))
     }
 
     /// Whose token it is that this account would spend next: another one's that spent it already, or that comes first.
@@ -31,12 +31,12 @@ impl Shared {
         let refresh = next_to_spend(&record)?;
         let fingerprint = self.fingerprints.of(refresh);
         let roster = self.roster();
-        let mut others = roster.hearts().filter(|(id, ..)| **id != keeping.id && is_meant(id));
-        let twin = others.find(|(id, heart, is_leaving)| {
+        let mut others = self.mentions.of(fingerprint).into_iter().filter(|it| *it != keeping.id && is_meant(it));
+        others.find(|id| {
+            let Some((heart, is_leaving)) = roster.heart(id) else { return false };
             let held = heart.record();
-            has_spent(&held, fingerprint) || ((*is_leaving || **id < keeping.id) && is_in_use(&held, refresh))
-        });
-        twin.map(|(id, ..)| id.clone())
+            has_spent(&held, fingerprint) || ((is_leaving || *id < keeping.id) && is_in_use(&held, refresh))
+        })
     }
 
     /// After a reload: those that are new may be twins of others, and one whose twin went away is none any more. `removed`:

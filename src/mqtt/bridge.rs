@@ -8,7 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -16,7 +19,7 @@ use crate::{
     account::{AccountId, shown_time},
     clock::{Clock, LOOK_AGAIN},
     homeassistant::{Announcer, Devices, advice},
-    keeper::{Card, Keeper, Notice},
+    keeper::{Card, Event, Keeper, Notice},
     store::Store,
     vendor::VendorKind,
 };
@@ -34,6 +37,8 @@ const ONLINE: &str = "online";
 pub const OFFLINE: &str = "offline";
 /// How long replies that are being written may take when Latchkey stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// So many notices are taken before anything else has its turn.
+const AT_A_TIME: usize = 1024;
 /// No account comes to a generation beyond this; whoever publishes one means harm.
 const HIGHEST_GENERATION: u64 = 1 << 48;
 
@@ -112,7 +117,7 @@ impl Bridge {
                     Some(event) => self.handle(event, &mut presence, &tasks),
                     None => break,
                 },
-                notice = self.notices.recv() => self.notice(notice, &mut presence),
+                notice = self.notices.recv() => self.take_notices(notice, &mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,
             }
@@ -257,34 +262,62 @@ impl Bridge {
         subscriptions
     }
 
-    fn notice(&mut self, notice: Result<Notice, RecvError>, presence: &mut Presence) {
-        match notice {
-            Ok(Notice::Changed(account)) => self.publish_state(&account, presence),
-            Ok(Notice::Inventory(account)) => {
-                self.want_devices();
-                // The calls that it took are counted there.
-                self.publish_state(&account, presence);
+    /// Takes this notice and those that wait behind it: of an account that changed several times only what it is now is
+    /// worth saying.
+    fn take_notices(&mut self, first: Result<Notice, RecvError>, presence: &mut Presence) {
+        let mut changed = BTreeSet::new();
+        let mut has_other_devices = false;
+        let mut n_taken = 0;
+        let mut next = Some(first);
+        while let Some(notice) = next {
+            match notice {
+                Ok(Notice::Changed(account)) => drop(changed.insert(account)),
+                // The calls that it took are counted in its state.
+                Ok(Notice::Inventory(account)) => {
+                    has_other_devices = true;
+                    changed.insert(account);
+                }
+                // What was under way for an account that is gone ends in silence.
+                Ok(Notice::Happened(account, _)) if self.shown(&account).is_none() => {}
+                Ok(Notice::Happened(account, event)) => {
+                    changed.remove(&account);
+                    self.publish_event(&account, &event, presence);
+                }
+                Ok(Notice::Accounts) => self.show_accounts(presence),
+                Err(RecvError::Lagged(_)) => {
+                    self.show_accounts(presence);
+                    has_other_devices = true;
+                    self.publish_states(presence);
+                }
+                Err(RecvError::Closed) => {}
             }
-            // What was under way for an account that is gone ends in silence.
-            Ok(Notice::Happened(account, _)) if self.shown(&account).is_none() => {}
-            Ok(Notice::Happened(account, event)) => {
-                self.publish_state(&account, presence);
-                let payload = serde_json::to_vec(&event).expect("an event of plain fields is JSON");
-                self.link.publish(Outgoing::passing(self.topics.event(&account), payload));
+            n_taken += 1;
+            if n_taken == AT_A_TIME {
+                break;
             }
-            Ok(Notice::Accounts) => self.show_accounts(presence),
-            Err(RecvError::Lagged(_)) => {
-                self.show_accounts(presence);
-                self.want_devices();
-                self.publish_states(presence);
-            }
-            Err(RecvError::Closed) => {}
+            next = match self.notices.try_recv() {
+                Ok(notice) => Some(Ok(notice)),
+                Err(TryRecvError::Lagged(n_missed)) => Some(Err(RecvError::Lagged(n_missed))),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+            };
         }
+        for account in changed {
+            self.publish_state(&account, presence);
+        }
+        if has_other_devices {
+            self.want_devices();
+        }
+    }
+
+    fn publish_event(&self, account: &AccountId, event: &Event, presence: &mut Presence) {
+        self.publish_state(account, presence);
+        let payload = serde_json::to_vec(event).expect("an event of plain fields is JSON");
+        self.link.publish(Outgoing::passing(self.topics.event(account), payload));
     }
 
     fn drain(&mut self, presence: &mut Presence) {
         while let Ok(notice) = self.notices.try_recv() {
-            self.notice(Ok(notice), presence);
+            self.take_notices(Ok(notice), presence);
         }
         self.publish_states(presence);
     }

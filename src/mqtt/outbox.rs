@@ -1,7 +1,10 @@
 //! What waits to be published. Our own queue, because rumqttc forgets what it has accepted when a connection ends and
 //! the broker did not keep the session.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
 use tracing::{debug, error, warn};
 
@@ -15,9 +18,7 @@ use super::message::{Outgoing, Qos};
 pub(super) struct Outbox {
     limit: usize,
     is_online: bool,
-    waiting: VecDeque<Entry>,
-    /// What those that say nothing lasting weigh together, in bytes.
-    passing_weight: usize,
+    waiting: Queue,
     /// What was handed to the connection, in order. An acknowledged one leaves a gap until those before it are done,
     /// so the length is also the distance between the oldest and the newest packet id: rumqttc re-uses an id before
     /// its acknowledgement, and then hangs, if that grows beyond its limit.
@@ -32,6 +33,15 @@ pub(super) enum NotSent {
     Busy,
     /// This broker will never take this message.
     Impossible(String),
+}
+
+/// Entries in order, and where a retained topic's is, so that thousands may wait and none costs more for it.
+#[derive(Default)]
+struct Queue {
+    entries: BTreeMap<i64, Entry>,
+    retained: HashMap<String, i64>,
+    /// What those that say nothing lasting weigh together, in bytes.
+    passing_weight: usize,
 }
 
 struct Entry {
@@ -55,8 +65,7 @@ impl Outbox {
         Self {
             limit: limit.max(1),
             is_online: false,
-            waiting: VecDeque::new(),
-            passing_weight: 0,
+            waiting: Queue::default(),
             in_flight: VecDeque::new(),
             n_dropped: 0,
             has_warned: false,
@@ -71,15 +80,13 @@ impl Outbox {
         }
         if message.retain {
             message.qos = Qos::AtLeastOnce;
-            self.keep_waiting(|it| !(it.message.retain && it.message.topic == message.topic));
+            self.waiting.remove_retained(&message.topic);
         } else if message.qos == Qos::AtMostOnce && !self.is_online {
             debug!(topic = message.topic, "not published: there is no connection, and the message is for now only");
             return;
         }
-        let entry = Entry { message, since: now };
-        self.passing_weight += entry.passing_weight();
-        self.waiting.push_back(entry);
-        while self.limit < self.waiting.len() || MAX_PASSING_WEIGHT < self.passing_weight {
+        self.waiting.push_back(Entry { message, since: now });
+        while self.limit < self.waiting.entries.len() || MAX_PASSING_WEIGHT < self.waiting.passing_weight {
             self.drop_one();
         }
     }
@@ -91,10 +98,10 @@ impl Outbox {
         window: usize,
         mut send: impl FnMut(&Outgoing) -> Result<(), NotSent>,
     ) {
-        while let Some(mut entry) = self.take_first() {
+        while let Some(mut entry) = self.waiting.pop_front() {
             let is_certain = entry.message.qos == Qos::AtLeastOnce;
             if is_certain && window <= self.in_flight.len() {
-                self.put_first(entry);
+                self.waiting.push_front(entry);
                 return;
             }
             if !entry.age(now) {
@@ -105,7 +112,7 @@ impl Outbox {
                 Ok(()) if is_certain => self.in_flight.push_back(Slot { packet_id: None, entry: Some(entry) }),
                 Ok(()) => {}
                 Err(NotSent::Busy) => {
-                    self.put_first(entry);
+                    self.waiting.push_front(entry);
                     return;
                 }
                 Err(NotSent::Impossible(reason)) => {
@@ -141,19 +148,18 @@ impl Outbox {
     /// What was in flight waits again, in its old order and before everything else, unless it has been overtaken.
     pub(super) fn went_offline(&mut self) {
         self.is_online = false;
-        self.keep_waiting(|it| it.message.qos == Qos::AtLeastOnce);
+        self.waiting.drop_fleeting();
         for entry in std::mem::take(&mut self.in_flight).into_iter().rev().filter_map(|it| it.entry) {
-            let is_overtaken = entry.message.retain
-                && self.waiting.iter().any(|it| it.message.retain && it.message.topic == entry.message.topic);
+            let is_overtaken = entry.message.retain && self.waiting.retained.contains_key(&entry.message.topic);
             if !is_overtaken {
-                self.put_first(entry);
+                self.waiting.push_front(entry);
             }
         }
     }
 
     /// Nothing waits and everything is acknowledged.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight.is_empty()
+        self.waiting.entries.is_empty() && self.in_flight.is_empty()
     }
 
     /// Everything that was handed over is acknowledged.
@@ -163,37 +169,15 @@ impl Outbox {
 
     /// Messages that wait, and those on their way that were not acknowledged yet.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.in_flight.iter().filter(|it| it.entry.is_some()).count()
+        self.waiting.entries.len() + self.in_flight.iter().filter(|it| it.entry.is_some()).count()
     }
 
     pub(super) fn n_dropped(&self) -> u64 {
         self.n_dropped
     }
 
-    fn take_first(&mut self) -> Option<Entry> {
-        let entry = self.waiting.pop_front()?;
-        self.passing_weight -= entry.passing_weight();
-        Some(entry)
-    }
-
-    fn put_first(&mut self, entry: Entry) {
-        self.passing_weight += entry.passing_weight();
-        self.waiting.push_front(entry);
-    }
-
-    fn keep_waiting(&mut self, is_kept: impl Fn(&Entry) -> bool) {
-        let weight = &mut self.passing_weight;
-        self.waiting.retain(|it| {
-            let is_kept = is_kept(it);
-            *weight -= if is_kept { 0 } else { it.passing_weight() };
-            is_kept
-        });
-    }
-
     fn drop_one(&mut self) {
-        let oldest_passing = self.waiting.iter().position(|it| !it.message.is_lasting()).unwrap_or(0);
-        let dropped = self.waiting.remove(oldest_passing);
-        self.passing_weight -= dropped.as_ref().map_or(0, Entry::passing_weight);
+        let dropped = self.waiting.remove_oldest_passing().or_else(|| self.waiting.pop_front());
         self.n_dropped += 1;
         if !self.has_warned {
             self.has_warned = true;
@@ -206,6 +190,63 @@ impl Outbox {
         if let Some(entry) = dropped {
             debug!(topic = entry.message.topic, "dropped: the outbox is full");
         }
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    fn push_back(&mut self, entry: Entry) {
+        let place = self.entries.last_key_value().map_or(0, |(place, _)| place + 1);
+        self.put(place, entry);
+    }
+
+    fn push_front(&mut self, entry: Entry) {
+        let place = self.entries.first_key_value().map_or(0, |(place, _)| place - 1);
+        self.put(place, entry);
+    }
+
+    fn pop_front(&mut self) -> Option<Entry> {
+        let (place, _) = self.entries.first_key_value()?;
+        self.take(*place)
+    }
+
+    fn remove_retained(&mut self, topic: &str) {
+        if let Some(place) = self.retained.get(topic) {
+            self.take(*place);
+        }
+    }
+
+    fn remove_oldest_passing(&mut self) -> Option<Entry> {
+        let (place, _) = self.entries.iter().find(|(_, it)| !it.message.is_lasting())?;
+        self.take(*place)
+    }
+
+    /// Nothing at QoS 0 is retained, so no place of a topic goes with it.
+    fn drop_fleeting(&mut self) {
+        let weight = &mut self.passing_weight;
+        self.entries.retain(|_, it| {
+            let is_kept = it.message.qos == Qos::AtLeastOnce;
+            *weight -= if is_kept { 0 } else { it.passing_weight() };
+            is_kept
+        });
+    }
+
+    fn put(&mut self, place: i64, entry: Entry) {
+        self.passing_weight += entry.passing_weight();
+        if entry.message.retain {
+            self.retained.insert(entry.message.topic.clone(), place);
+        }
+        self.entries.insert(place, entry);
+    }
+
+    fn take(&mut self, place: i64) -> Option<Entry> {
+        let entry = self.entries.remove(&place)?;
+        self.passing_weight -= entry.passing_weight();
+        if entry.message.retain {
+            self.retained.remove(&entry.message.topic);
+        }
+        Some(entry)
     }
 }
 
@@ -341,7 +382,8 @@ mod tests {
         assert_eq!(hand_over(&mut outbox, NOW, 1), ["a"], "what lasts was dropped");
         outbox.went_offline();
         hand_over(&mut outbox, NOW, usize::MAX);
-        assert_eq!(outbox.passing_weight, 0);
+        assert_eq!(outbox.waiting.passing_weight, 0);
+        assert!(outbox.waiting.retained.is_empty());
     }
 
     #[test]
