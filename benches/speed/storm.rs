@@ -1,0 +1,141 @@
+//! Thousands of accounts that fall due at the same moment, beside a loop that does nothing but ask the same cloud.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet, time::sleep};
+
+use crate::{
+    Form,
+    cloud::Clouds,
+    floor::{BareLogin, client},
+    mosquitto::Mosquitto,
+    rig::{Held, House, Service, WITH_DEMO},
+    row::{Row, megabytes, milliseconds, quantile},
+    talker::Talker,
+};
+
+/// As many refreshes at a time as a user may allow.
+pub(crate) const AT_ONCE: usize = 64;
+const REFRESH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+/// An account that is not due: at the same host, and fresh.
+const CALM: &str = "calm";
+
+pub(crate) fn storm(form: Form) -> Vec<Row> {
+    let n_accounts = form.of(10_000, 500);
+    Runtime::new().unwrap().block_on(async {
+        let bare = bare_loop(&Clouds::start(n_accounts), n_accounts).await;
+        let (mosquitto, clouds) = (Mosquitto::start(), Clouds::start(n_accounts + 1));
+        // Time enough to read the configuration and be scheduled.
+        let lead = Duration::from_secs(form.of(30, 10) as u64);
+        let house = due_together(&mosquitto, &clouds, n_accounts, lead);
+        let due_at = Instant::now() + lead;
+        let service = house.run_connected(Path::new(WITH_DEMO));
+        let mut talker = Talker::connect(mosquitto.port, &["latchkey/calm/response/refresh_tokens"]).await;
+        let mut quiet = ask(&mut talker, 20).await;
+        let calm_before = clouds.refreshes().await;
+        assert_eq!(calm_before, 20, "the storm began too soon: give it a longer lead");
+        sleep(due_at.saturating_duration_since(Instant::now())).await;
+        let before = service.used();
+        let (took, mut manual) = watch(&clouds, &service, &mut talker, n_accounts as u64).await;
+        let after = service.used();
+        service.stop();
+        let (ours, theirs) = (n_accounts as f64 / took.as_secs_f64(), n_accounts as f64 / bare.as_secs_f64());
+        let times = ours / theirs;
+        let (quiet, stormy) = (quantile(&mut quiet, 0.5), quantile(&mut manual, 0.5));
+        let slower = crate::row::ratio(stormy, quiet);
+        vec![
+            Row::new(
+                format!("{n_accounts} accounts fall due together, {AT_ONCE} at a time"),
+                "≥ 0.7 × a bare loop",
+                format!("{times:.2} ({ours:.0}/s over {theirs:.0}/s)"),
+                0.7 <= times,
+            ),
+            Row::plain(
+                "its memory",
+                format!(
+                    "{:.1} MB before, {:.1} MB at most",
+                    megabytes(before.resident),
+                    megabytes(after.most_resident)
+                ),
+            ),
+            Row::new(
+                format!("a manual refresh during it, {} of them", manual.len()),
+                "≤ 3 × its quiet time",
+                format!("{slower:.2} ({} over {})", milliseconds(stormy), milliseconds(quiet)),
+                slower <= 3.0,
+            ),
+        ]
+    })
+}
+
+/// A store with these accounts, all due after the same time, at one cloud, and one that is not.
+pub(crate) fn due_together(mosquitto: &Mosquitto, clouds: &Clouds, n_accounts: usize, lead: Duration) -> House {
+    let mut house = House::new(mosquitto.port, &format!("refreshes_per_host = {AT_ONCE}"));
+    let issued_at = Timestamp::now() - REFRESH_EVERY + lead;
+    let held = |number: usize, id: String, issued_at| {
+        let tokens = clouds.account("akuvox", number);
+        let text = |key: &str| tokens[key].as_str().unwrap().to_owned();
+        Held { id, access: Some(text("token")), refresh: text("refresh_token"), issued_at }
+    };
+    let mut all = Vec::with_capacity(n_accounts + 1);
+    for number in 0..n_accounts {
+        let id = format!("a{number}");
+        house.add_akuvox(&id, clouds.gate(), "refresh_every = \"1h\"\njitter = \"0s\"");
+        all.push(held(number, id, issued_at));
+    }
+    house.add_akuvox(CALM, clouds.gate(), "");
+    all.push(held(n_accounts, CALM.to_owned(), Timestamp::now()));
+    house.hold(all);
+    house
+}
+
+/// How long it takes until the cloud has granted them all, and what manual refreshes of the other account took meanwhile.
+async fn watch(clouds: &Clouds, service: &Service, talker: &mut Talker, n_accounts: u64) -> (Duration, Vec<Duration>) {
+    let already = clouds.refreshes().await;
+    let began = Instant::now();
+    let mut manual = Vec::new();
+    loop {
+        manual.extend(ask(talker, 1).await);
+        sleep(Duration::from_millis(50)).await;
+        if already + n_accounts + manual.len() as u64 <= clouds.refreshes().await {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(600), "the storm does not end: {:?}", service.used());
+    }
+    (began.elapsed(), manual)
+}
+
+async fn ask(talker: &mut Talker, n_times: usize) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..n_times {
+        let (time, reply) = talker.ask("latchkey/calm/refresh_tokens", "{}").await;
+        let reply = String::from_utf8_lossy(&reply.payload).into_owned();
+        assert!(reply.contains("\"ok\""), "{reply}");
+        times.push(time);
+    }
+    times
+}
+
+/// All accounts of a cloud renewed once by a client alone.
+async fn bare_loop(clouds: &Clouds, n_accounts: usize) -> Duration {
+    let client = client();
+    let logins = (0..n_accounts).map(|it| BareLogin::new(client.clone(), clouds.gate(), clouds.account("akuvox", it)));
+    let logins: Vec<BareLogin> = logins.collect();
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let began = Instant::now();
+    let mut under_way = JoinSet::new();
+    for mut login in logins {
+        let place = room.clone().acquire_owned().await.unwrap();
+        under_way.spawn(async move {
+            let _place = place;
+            login.renew().await;
+        });
+    }
+    while under_way.join_next().await.is_some() {}
+    began.elapsed()
+}
