@@ -78,7 +78,9 @@ pub enum StartError {
     Port(#[from] PortTaken),
     #[error("{0}")]
     Tls(#[from] TlsError),
-    #[error("the HTTP client could not be made: {0}")]
+    #[error(
+        "the HTTP client could not be made: {0}. It needs the authorities that this machine trusts: install ca-certificates."
+    )]
     Http(String),
 }
 
@@ -161,7 +163,7 @@ impl Service {
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         keeper.tell_of_opening(&report);
-        info!(accounts = n_accounts, "Latchkey {} is running", env!("CARGO_PKG_VERSION"));
+        info!(accounts = n_accounts, "Latchkey {} ({}) is running", env!("CARGO_PKG_VERSION"), env!("LATCHKEY_BUILD"));
         Ok(Self { keeper, web, settings, report, vitals, http, stop, bridge, web_stop, web_task, alert_task })
     }
 
