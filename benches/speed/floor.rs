@@ -97,7 +97,7 @@ impl BareLogin {
 
     pub(crate) async fn renew(&mut self) {
         let request = self.client.post(&self.url).header("accept", "application/json");
-        let request = request.header("accept-language", "en").header("x-cloud-lang", "en").header("api-version", "6.4");
+        let request = request.header("accept-language", "en").header("x-cloud-lang", "en").header("api-version", "6.8");
         let request = request.header("user-agent", "VBell/7.20.5 (iPhone; iOS 26.1; Scale/2.00)");
         let request = request.header("content-type", "application/json").header("x-auth-token", &self.access);
         let answer = send(request.body(json!({ "refresh_token": self.refresh }).to_string())).await;

@@ -101,28 +101,8 @@ impl House {
 
     /// Puts tokens into the store, as an earlier run would have left them.
     pub(crate) fn hold(&self, held: Vec<Held>) {
-        let settings = StoreSettings {
-            path: self.store(),
-            key: KeySource::File(self.store().join("key")),
-            checkpoint_every: CHECKPOINT_EVERY,
-        };
-        let (store, _) = SledStore::open(settings, Clock::system()).unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut under_way = VecDeque::new();
-            for held in held {
-                let store = store.clone();
-                under_way.push_back(tokio::spawn(async move { store.commit(held.commit()).await.unwrap() }));
-                if 2048 <= under_way.len() {
-                    under_way.pop_front().unwrap().await.unwrap();
-                }
-            }
-            for commit in under_way {
-                commit.await.unwrap();
-            }
-            store.close().await.unwrap();
-        });
+        // Some callers are in a runtime, which this is not to hold up nor to depend on.
+        thread::scope(|scope| scope.spawn(|| keep(&self.store(), held)).join().unwrap());
     }
 
     pub(crate) fn run(&self, binary: &Path) -> Service {
@@ -145,6 +125,28 @@ impl House {
         service.wait_for_log(CONNECTED);
         service
     }
+}
+
+fn keep(path: &Path, held: Vec<Held>) {
+    let key = KeySource::File(path.join("key"));
+    let settings = StoreSettings { path: path.to_owned(), key, checkpoint_every: CHECKPOINT_EVERY };
+    let (store, _) = SledStore::open(settings, Clock::system()).unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut under_way = VecDeque::new();
+        for held in held {
+            let store = store.clone();
+            under_way.push_back(tokio::spawn(async move { store.commit(held.commit()).await.unwrap() }));
+            if 2048 <= under_way.len() {
+                under_way.pop_front().unwrap().await.unwrap();
+            }
+        }
+        for commit in under_way {
+            commit.await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
 }
 
 impl Service {
