@@ -242,7 +242,7 @@ fn unproven(held: &Held) -> Result<(AccountId, Record), Misunderstood> {
 /// Moves the store's files to a folder within its own, as its own may be where a disk is mounted. The journal goes last, by
 /// the new one's taking its place: until then a kill leaves the old store, which opens as ever.
 fn move_aside(folder: &Folder, now: Timestamp) -> Result<PathBuf, StoreError> {
-    let aside = folder.path(&format!("{BEFORE_RESTORE}{}", now.as_second()));
+    let aside = folder.free_path(BEFORE_RESTORE, now);
     let moving = |path: &Path, error: &io::Error| StoreError::io("set aside", path, error);
     fs::DirBuilder::new().mode(0o700).create(&aside).map_err(|error| moving(&aside, &error))?;
     for name in [journal::NAME, IDENTITY] {

@@ -86,6 +86,11 @@ impl Folder {
         for path in earlier {
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
+        self.free_path(&prefix, now)
+    }
+
+    /// A name that nothing bears yet: `<prefix><seconds since 1970>`, with `-2` and so on behind it where that is taken.
+    pub(super) fn free_path(&self, prefix: &str, now: Timestamp) -> PathBuf {
         let seconds = now.as_second();
         let mut path = self.path(&format!("{prefix}{seconds}"));
         for number in 2.. {
