@@ -202,6 +202,7 @@ impl<'a> Connection<'a> {
         }
         let filters = self.subscribed.everything(self.session_present);
         if filters.is_empty() {
+            self.on_listening();
             self.on_ready();
             return Ok(());
         }
@@ -224,8 +225,14 @@ impl<'a> Connection<'a> {
             self.shared.tell(LinkEvent::SubscriptionRefused { filter, reason });
         }
         if self.phase == Phase::Subscribing {
+            self.on_listening();
             self.call();
         }
+    }
+
+    /// What is retained comes from here on, so whoever listens hears of the connection before.
+    fn on_listening(&self) {
+        self.shared.tell(LinkEvent::Connected { session_present: self.session_present });
     }
 
     /// Says something that comes back behind whatever the broker kept for us, if it kept anything.
@@ -263,7 +270,6 @@ impl<'a> Connection<'a> {
         self.shared.with_outbox(|outbox| outbox.went_online());
         self.shared.is_connected.send_replace(true);
         self.shared.n_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.shared.tell(LinkEvent::Connected { session_present: self.session_present });
     }
 
     fn on_publish(&mut self, publish: Publish) {

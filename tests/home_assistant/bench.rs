@@ -174,6 +174,16 @@ impl Bench {
         can
     }
 
+    /// Waits until Latchkey's log says something.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let is_said = async {
+            while !self.log().contains(words) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_said).await.expect("the log says it");
+    }
+
     /// Waits until something is retained on a topic.
     pub(crate) async fn until_retained(&self, topic: &str) {
         let is_there = async {

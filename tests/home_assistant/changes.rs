@@ -116,6 +116,8 @@ async fn a_device_that_is_deleted_in_home_assistant_stays_away_until_it_gets_ano
     let without = [AS_CONFIGURED[0], AS_CONFIGURED[1]];
     let is_without = |it: &Registered| has_devices(it, &without) && !it.entities.iter().any(|it| it.contains("_home_"));
     bench.ha.until_registered("without it", is_without).await;
+    // Home Assistant says so at the broker a moment later, and one who is not there then cannot know of it.
+    bench.until_logged("was deleted in Home Assistant").await;
 
     // A change at the other account, and a start with a new scene: each announces something.
     bench.reconfigure(|it| it.replace("tv_warning =", "tv_alarm =").replace("\"Front door\"", "\"Gate\"")).await;
