@@ -107,7 +107,10 @@ impl Bridge {
             let now = self.clock.monotonic();
             if look_at <= now {
                 look_at = now + LOOK_AGAIN;
-                self.publish_states(&mut presence);
+                // Until everything was announced all states are still to come.
+                if presence.is_announced {
+                    self.publish_states(&mut presence);
+                }
             }
             self.announce(&mut presence).await;
             let next = self.announcer.as_ref().and_then(Announcer::next_due).map_or(look_at, |it| it.min(look_at));
