@@ -16,12 +16,10 @@ mod usage;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
-};
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::process::output_with;
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -29,19 +27,6 @@ fn stdout(output: &Output) -> String {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Runs a command to its end, with `input` at its standard input.
-async fn output_with(mut command: Command, input: &str) -> Output {
-    let input = input.to_owned();
-    let ended = tokio::task::spawn_blocking(move || {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
-        // One that does not want its input may have ended already.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
-    });
-    tokio::time::timeout(support::scripted_broker::PATIENCE, ended).await.expect("the command does not end").unwrap()
 }
 
 /// A subcommand with its arguments, over the configuration of the bench.

@@ -1,33 +1,24 @@
 //! Commands that work without a service, with everything logged.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 use latchkey::demo::clouds::{Fault, FaultKind};
 use serde_json::json;
 
 use crate::{
     canaries::Canaries,
-    support::latchkey::{Bench, files_below},
+    support::{
+        latchkey::{Bench, files_below},
+        process::output_with,
+    },
 };
 
 const CODE: &str = "Canary-code/4711+0815=";
 const PASTED: &str = "Canary pasted/token+0123456789=";
 
 /// What a command says, given `input`.
-async fn said_by(mut command: Command, input: &str) -> Vec<u8> {
-    let input = input.to_owned();
-    let ended = tokio::task::spawn_blocking(move || {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
-    });
-    let output = ended.await.unwrap();
+async fn said_by(command: Command, input: &str) -> Vec<u8> {
+    let output = output_with(command, input).await;
     let said = [output.stdout, output.stderr].concat();
     assert!(!said.is_empty());
     said

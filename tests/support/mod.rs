@@ -6,5 +6,6 @@ pub mod figures;
 pub mod latchkey;
 pub mod link;
 pub mod mosquitto;
+pub mod process;
 pub mod relay;
 pub mod scripted_broker;
