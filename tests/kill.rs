@@ -192,15 +192,18 @@ impl Trial {
         serde_json::from_slice(&self.client.heard(mark, &topic, is_reply).await.payload).unwrap()
     }
 
-    /// Waits until an update that a kill interrupted has come to its end.
+    /// Waits until an update that a kill interrupted has come to its end, or waits to be asked about.
     async fn finish_update(&self, account: &'static str) {
         let Some(given) = self.book(account).given.take() else { return };
         let (n_refreshes, topic) = (self.book(account).n_refreshes, format!("latchkey/{account}/state"));
         let is_end = |it: &latchkey::mqtt::Inbound| {
             if it.topic == topic {
                 let state: Value = serde_json::from_slice(&it.payload).unwrap();
+                // One that was killed in its prompt retry as well is left alone for a while, unless somebody asks.
+                let is_left_alone = state["condition"] == "in_doubt" && state["consecutive_failures"] != 0;
                 return n_refreshes < state["refresh_count"].as_u64().unwrap()
-                    || state["condition"] == "reauth_required";
+                    || state["condition"] == "reauth_required"
+                    || is_left_alone;
             }
             it.topic.ends_with("/response/update_tokens") && text(it).contains(&given.transaction)
         };
@@ -223,7 +226,6 @@ impl Trial {
         let reply = self.client.request(&format!("latchkey/{account}/status"), b"{}").await;
         let mut last = reply["data"].clone();
         if last["condition"] == "in_doubt" {
-            // One that was killed in its prompt retry as well is left alone for a while, unless somebody asks.
             if last["consecutive_failures"] != 0 {
                 self.client.request(&format!("latchkey/{account}/refresh_tokens"), b"{}").await;
             }

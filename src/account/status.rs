@@ -167,7 +167,9 @@ fn condition(record: &Record, policy: &Policy, around: Circumstances, now: Times
     if record.fault {
         return Condition::ConfigFault;
     }
-    let is_doubted = record.doubted_since(Slot::Current).or_else(|| record.doubted_since(Slot::Previous)).is_some();
+    // Whichever grant it is about: one that was tried since may have been laid aside, and tokens that are being proved
+    // are the newest.
+    let is_doubted = record.doubt.is_some() || record.doubted_since(Slot::Candidate).is_some();
     if is_doubted || grant.refresh_end == Some(RefreshEnd::Spent) {
         return Condition::InDoubt;
     }
@@ -215,7 +217,7 @@ mod tests {
 
     use super::{
         super::{
-            Dead, Doubt, Grant,
+            Candidate, Dead, Doubt, Grant,
             fixture::{DAY, HOUR, akuvox, grant, holding, home, start},
         },
         *,
@@ -228,6 +230,18 @@ mod tests {
     fn condition_of(record: &Record) -> (Condition, bool) {
         let status = status(record, start() + HOUR);
         (status.condition, status.problem)
+    }
+
+    /// A grant in use, and one beside it that waits to be proved.
+    fn proving() -> Record {
+        let candidate = Candidate {
+            grant: grant(2),
+            received_at: start(),
+            doubted_since: None,
+            failing_since: None,
+            refusals: Default::default(),
+        };
+        Record { candidate: Some(candidate), ..holding(grant(1)) }
     }
 
     #[test]
@@ -245,6 +259,15 @@ mod tests {
         );
         assert_eq!(condition_of(&Record { doubt, ..held.clone() }), (Condition::InDoubt, false));
         assert_eq!(condition_of(&holding(spent)).0, Condition::InDoubt);
+        let laid_aside = Some(Doubt { since: start(), generation: 0 });
+        assert_eq!(
+            condition_of(&Record { doubt: laid_aside, ..holding(refused.clone()) }),
+            (Condition::InDoubt, false)
+        );
+        let mut proving = proving();
+        assert_eq!(condition_of(&proving), (Condition::Ok, false));
+        proving.candidate.as_mut().unwrap().doubted_since = Some(start());
+        assert_eq!(condition_of(&proving), (Condition::InDoubt, false));
         assert_eq!(condition_of(&Record { fault: true, doubt, ..held.clone() }), (Condition::ConfigFault, true));
         assert_eq!(
             condition_of(&Record { previous: Some(grant(0)), ..holding(refused) }),
@@ -331,14 +354,6 @@ mod tests {
 
     #[test]
     fn tokens_that_wait_to_be_proved_count_as_configured() {
-        let mut record = Record { generation: 1, ..Record::default() };
-        record.candidate = Some(super::super::Candidate {
-            grant: grant(1),
-            received_at: start(),
-            doubted_since: None,
-            failing_since: None,
-            refusals: Default::default(),
-        });
-        assert!(status(&record, start()).configured);
+        assert!(status(&Record { current: None, ..proving() }, start()).configured);
     }
 }
