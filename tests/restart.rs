@@ -167,6 +167,7 @@ async fn a_broker_that_lost_everything_is_told_everything_again() {
 
     let info: Value = serde_json::from_str(&before["latchkey/bridge/info"]).unwrap();
     assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(info["build"], env!("LATCHKEY_BUILD"));
     assert_eq!(info["instance"], "default");
     let accounts = serde_json::json!([{"id": "front_door", "vendor": "akuvox"}, {"id": "home", "vendor": "aqara"}]);
     assert_eq!(info["accounts"], accounts);

@@ -68,6 +68,8 @@ pub struct Bridge {
 #[derive(Clone, Debug, Serialize)]
 pub struct Info {
     pub version: &'static str,
+    /// The commit and the features.
+    pub build: &'static str,
     pub instance: String,
     pub accounts: Vec<AccountInfo>,
     /// RFC 3339 in UTC.
@@ -88,8 +90,8 @@ struct Advice {
 
 impl Info {
     pub fn new(instance: String, accounts: &[Arc<Card>], started: Timestamp) -> Self {
-        let started = shown_time(started);
-        Self { version: env!("CARGO_PKG_VERSION"), instance, accounts: infos(accounts), started }
+        let (version, build) = (env!("CARGO_PKG_VERSION"), env!("LATCHKEY_BUILD"));
+        Self { version, build, instance, accounts: infos(accounts), started: shown_time(started) }
     }
 }
 

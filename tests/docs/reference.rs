@@ -6,14 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use latchkey::{
     account::{AccountId, Code},
     config,
     keeper::CommandError,
     mqtt::{
+        bridge::{AccountInfo, Info},
         request::fields_of,
         topics::{Topics, Verb},
     },
+    vendor::VendorKind,
     web::{RefusalCode, openapi, status_of},
 };
 use serde_json::Value;
@@ -67,6 +70,18 @@ fn every_topic_is_in_the_reference() {
     let spoken =
         spoken.map(|it| it.replace("/account/", "/<account>/").replace("response/status", "response/<command>"));
     assert_eq!(words(page.first_cells("What Latchkey publishes")), words(spoken));
+}
+
+#[test]
+fn every_key_of_the_bridge_is_in_the_reference() {
+    let account = AccountInfo { id: "account".parse().unwrap(), vendor: VendorKind::Akuvox };
+    let info = Info { accounts: vec![account], ..Info::new("default".to_owned(), &[], Timestamp::UNIX_EPOCH) };
+    let info = serde_json::to_value(info).unwrap();
+    let keys = |of: &Value| words(of.as_object().unwrap().keys());
+    let page = Page::of("docs/mqtt.md");
+    let rows = page.rows_of("What Latchkey publishes");
+    let row = rows.iter().find(|it| it.cells[0][0] == "latchkey/bridge/info").unwrap();
+    assert_eq!(words(&row.cells[2]), keys(&info).union(&keys(&info["accounts"][0])).cloned().collect());
 }
 
 #[test]
