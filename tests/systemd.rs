@@ -6,8 +6,10 @@ mod support;
 
 use std::{
     env, fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use support::{
@@ -47,6 +49,43 @@ impl Systemd {
             }
         }
     }
+
+    /// Everything that was said until now and not taken yet.
+    fn told_until_now(&self) -> Vec<String> {
+        let mut bytes = [0; 4096];
+        let next =
+            || self.socket.try_recv(&mut bytes).ok().map(|it| String::from_utf8_lossy(&bytes[..it]).into_owned());
+        std::iter::from_fn(next).collect()
+    }
+}
+
+/// A store whose disk does not answer: what it opens next does not come back from the kernel, until this is dropped.
+struct Hang(Child);
+
+impl Hang {
+    /// The kernel has whoever opens a file wait for the holder of a lease on it, for 45 seconds at most. A ballast that is
+    /// too short is made anew whenever the store is asked for room.
+    fn of(store: &Path) -> Self {
+        let file = store.join("leased");
+        fs::File::options().write(true).create_new(true).mode(0o600).open(&file).unwrap();
+        let hold = "$SIG{IO} = sub {}; open(my $f, '<', $ARGV[0]) or die $!; fcntl($f, 1024, 0) or die $!; \
+                    $| = 1; print \"held\\n\"; 1 while <STDIN>";
+        let mut command = Command::new("perl");
+        command.args(["-e", hold]).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = Self(command.spawn().expect("perl is missing: apt-get install perl-base"));
+        let mut said = String::new();
+        BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n", "no lease is to be had");
+        fs::rename(file, store.join("ballast")).unwrap();
+        holder
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +115,28 @@ async fn systemd_hears_of_start_state_reload_and_stop_and_the_watchdog_is_fed() 
     latchkey.signal("TERM");
     systemd.told_of("STOPPING=1").await;
     assert_eq!(latchkey.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_watchdog_starves_while_the_store_hangs_and_is_fed_again_when_it_goes_on() {
+    const HANGS: &str = "the store does not get on; systemd restarts Latchkey if that lasts";
+    let mut bench = Bench::new().await;
+    let systemd = Systemd::listen();
+    bench.environment.push(("NOTIFY_SOCKET".to_owned(), systemd.path.display().to_string()));
+    bench.environment.push(("WATCHDOG_USEC".to_owned(), "1500000".to_owned()));
+    let latchkey = bench.start();
+    systemd.told_of("WATCHDOG=1").await;
+
+    let hang = Hang::of(&bench.store());
+    latchkey.logged(HANGS).await;
+    systemd.told_until_now();
+    latchkey.logged_times(2, HANGS).await;
+    let told = systemd.told_until_now();
+    assert!(!told.iter().any(|it| it.contains("WATCHDOG")), "{told:?}");
+
+    drop(hang);
+    systemd.told_of("WATCHDOG=1").await;
+    assert!(latchkey.stop().await.success());
 }
 
 /// systemd's own judgement of the unit that is shipped.
