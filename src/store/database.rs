@@ -12,16 +12,13 @@ use std::{
     time::Duration,
 };
 
-use super::{disk, error::StoreError, folder::Folder, seal::Sealed};
+use super::{disk, error::StoreError, folder::Folder, seal::Sealed, spent};
 use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
 
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 const SEGMENT_BYTES: usize = 64 * 1024;
-
-/// The first byte of the key of a spent fingerprint; frames have lower ones.
-const SPENT: u8 = 0x10;
 
 /// After a kill the lock of sled's file may linger for a moment.
 const LOCK_TRIES: u32 = 40;
@@ -80,7 +77,8 @@ impl Database {
     /// All frames, each with its key.
     pub(super) fn frames(&mut self) -> Result<Pairs, StoreError> {
         self.with(|database| {
-            let frames = database.range(..[SPENT]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            let frames =
+                database.range(..[spent::SINGLE]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
             frames.collect()
         })
     }
@@ -92,9 +90,7 @@ impl Database {
             for frame in frames {
                 batch.insert(frame.name.database_key(), frame.bytes.as_slice());
             }
-            for (account, fingerprint) in spent {
-                batch.insert(spent_key(account, *fingerprint), &[]);
-            }
+            spent::add(database, &mut batch, spent)?;
             database.apply_batch(batch)
         })
     }
@@ -105,38 +101,33 @@ impl Database {
         frames: &[Sealed],
         spent: &[(AccountId, Fingerprint)],
     ) -> Result<bool, StoreError> {
-        let (frames, spent) = self.with(|database| {
-            let mut missing_frames = Vec::new();
+        self.with(|database| {
+            let mut batch = sled::Batch::default();
+            let mut has_news = false;
             for frame in frames {
-                if database.get(frame.name.database_key())?.is_none_or(|it| it != frame.bytes.as_slice()) {
-                    missing_frames.push(frame.clone());
+                let key = frame.name.database_key();
+                if database.get(&key)?.is_none_or(|it| it != frame.bytes.as_slice()) {
+                    batch.insert(key, frame.bytes.as_slice());
+                    has_news = true;
                 }
             }
-            let mut missing_spent = Vec::new();
-            for (account, fingerprint) in spent {
-                if !database.contains_key(spent_key(account, *fingerprint))? {
-                    missing_spent.push((account.clone(), *fingerprint));
-                }
+            has_news |= spent::add(database, &mut batch, spent)?;
+            if has_news {
+                database.apply_batch(batch)?;
             }
-            Ok((missing_frames, missing_spent))
-        })?;
-        if frames.is_empty() && spent.is_empty() {
-            return Ok(false);
-        }
-        self.apply(&frames, &spent)?;
-        Ok(true)
+            Ok(has_news)
+        })
     }
 
     pub(super) fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        self.with(|database| database.contains_key(spent_key(account, fingerprint)))
+        self.with(|database| spent::contains(database, account, fingerprint))
     }
 
-    /// All spent fingerprints, by their keys.
+    /// All spent fingerprints, as they are kept.
     pub(super) fn spent(&mut self) -> Result<Pairs, StoreError> {
         self.with(|database| {
-            let spent =
-                database.range([SPENT]..[SPENT + 1]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
-            spent.collect()
+            let spent = database.range([spent::SINGLE]..[spent::END]);
+            spent.map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
         })
     }
 
@@ -317,12 +308,4 @@ fn is_of_the_moment(error: &io::Error) -> bool {
 /// sled gives a held lock no kind of its own.
 fn is_locked(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
-}
-
-fn spent_key(account: &AccountId, fingerprint: Fingerprint) -> Vec<u8> {
-    let mut key = vec![SPENT];
-    key.extend_from_slice(account.as_str().as_bytes());
-    key.push(0);
-    key.extend_from_slice(fingerprint.as_bytes());
-    key
 }

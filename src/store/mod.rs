@@ -47,6 +47,7 @@ mod rotate;
 mod scan;
 mod seal;
 mod sled_store;
+mod spent;
 mod stored;
 mod upkeep;
 mod watched;

@@ -1,0 +1,161 @@
+//! The fingerprints of spent tokens in sled, which are kept for good. Many share a key: sled pays for each key many times.
+//!
+//! A run is up to [`LONGEST_RUN`] fingerprints of one account, behind each other in the order in which they came. Its key
+//! is [`RUNS`], the account's id, a zero byte and the number of the run, so an account's runs stand in their order.
+
+use std::collections::BTreeMap;
+
+use sled::{Batch, Db};
+
+use crate::account::{AccountId, Fingerprint};
+
+/// The first byte of the key of a fingerprint that has one for itself, as the first version wrote them. Frames have lower
+/// ones.
+pub(super) const SINGLE: u8 = 0x10;
+/// The first byte of the key of a run.
+const RUNS: u8 = 0x11;
+/// What comes behind all of them.
+pub(super) const END: u8 = 0x12;
+
+/// A run is written anew for each that it takes, so a long one costs more than it spares.
+const LONGEST_RUN: usize = 32;
+const LENGTH: usize = size_of::<Fingerprint>();
+
+/// Adds to `batch` what makes `database` know these fingerprints; whether there was one that it does not know yet.
+pub(super) fn add(database: &Db, batch: &mut Batch, spent: &[(AccountId, Fingerprint)]) -> sled::Result<bool> {
+    let mut by_account = BTreeMap::<_, Vec<_>>::new();
+    for (account, fingerprint) in spent {
+        let new = by_account.entry(account).or_default();
+        if !new.contains(fingerprint) {
+            new.push(*fingerprint);
+        }
+    }
+    let mut is_any_new = false;
+    for (account, mut new) in by_account {
+        let newest = retain_unknown(database, account, &mut new)?;
+        is_any_new |= !new.is_empty();
+        append(batch, account, newest, &new);
+    }
+    Ok(is_any_new)
+}
+
+pub(super) fn contains(database: &Db, account: &AccountId, fingerprint: Fingerprint) -> sled::Result<bool> {
+    let mut unknown = vec![fingerprint];
+    retain_unknown(database, account, &mut unknown)?;
+    Ok(unknown.is_empty())
+}
+
+/// The newest run of an account: its number, and what it holds.
+#[derive(Default)]
+struct Run {
+    number: u32,
+    bytes: Vec<u8>,
+}
+
+/// Leaves those of `fingerprints` that the database does not know, and gives the account's newest run.
+fn retain_unknown(database: &Db, account: &AccountId, fingerprints: &mut Vec<Fingerprint>) -> sled::Result<Run> {
+    let mut newest = None;
+    let prefix = key(RUNS, account, &[]);
+    // What is asked for is mostly of late.
+    for run in database.scan_prefix(&prefix).rev() {
+        let (key, bytes) = run?;
+        fingerprints.retain(|it| bytes.chunks_exact(LENGTH).all(|known| known != it.as_bytes()));
+        newest.get_or_insert_with(|| Run { number: number(&key[prefix.len()..]), bytes: bytes.to_vec() });
+        if fingerprints.is_empty() {
+            break;
+        }
+    }
+    let mut unknown = Vec::new();
+    for fingerprint in fingerprints.drain(..) {
+        if !database.contains_key(key(SINGLE, account, fingerprint.as_bytes()))? {
+            unknown.push(fingerprint);
+        }
+    }
+    *fingerprints = unknown;
+    Ok(newest.unwrap_or_default())
+}
+
+fn append(batch: &mut Batch, account: &AccountId, mut newest: Run, new: &[Fingerprint]) {
+    let mut new = new.iter();
+    while !new.as_slice().is_empty() {
+        let room = LONGEST_RUN.saturating_sub(newest.bytes.len() / LENGTH);
+        newest.bytes.extend(new.by_ref().take(room).flat_map(Fingerprint::as_bytes));
+        if 0 < room {
+            batch.insert(key(RUNS, account, &newest.number.to_be_bytes()), newest.bytes);
+        }
+        newest = Run { number: newest.number + 1, bytes: Vec::new() };
+    }
+}
+
+fn key(first: u8, account: &AccountId, last: &[u8]) -> Vec<u8> {
+    [&[first], account.as_str().as_bytes(), &[0], last].concat()
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Db {
+        sled::Config::new().temporary(true).open().unwrap()
+    }
+
+    fn spent(account: &str, numbers: impl IntoIterator<Item = u64>) -> Vec<(AccountId, Fingerprint)> {
+        let account: AccountId = account.parse().unwrap();
+        numbers.into_iter().map(|it| (account.clone(), Fingerprint::from_bytes(it.to_be_bytes()))).collect()
+    }
+
+    fn take(database: &Db, spent: &[(AccountId, Fingerprint)]) -> bool {
+        let mut batch = Batch::default();
+        let is_any_new = add(database, &mut batch, spent).unwrap();
+        database.apply_batch(batch).unwrap();
+        is_any_new
+    }
+
+    fn knows(database: &Db, spent: &[(AccountId, Fingerprint)]) -> bool {
+        spent.iter().all(|(account, it)| contains(database, account, *it).unwrap())
+    }
+
+    #[test]
+    fn each_is_known_of_its_own_account_however_they_come() {
+        let database = database();
+        for number in 0..100 {
+            assert!(take(&database, &spent("home", [number])));
+        }
+        // An account's id may begin like another's; a store that is brought up gets many at once.
+        let many = [spent("home_2", 0..1000), spent("other", [7, 7, 8])].concat();
+        assert!(take(&database, &many));
+        assert!(!take(&database, &many) && !take(&database, &spent("home", 0..100)) && !take(&database, &[]));
+        assert!(knows(&database, &many) && knows(&database, &spent("home", 0..100)));
+        for (account, number) in [("home", 100), ("home_2", 1000), ("other", 1), ("another", 7)] {
+            assert!(!knows(&database, &spent(account, [number])), "{account} {number}");
+        }
+    }
+
+    #[test]
+    fn many_share_a_key() {
+        let database = database();
+        for end in 1..=200 {
+            take(&database, &spent("home", end - 1..end));
+        }
+        assert_eq!(database.len(), 200_usize.div_ceil(LONGEST_RUN));
+        take(&database, &spent("other", 0..200));
+        assert_eq!(database.len(), 2 * 200_usize.div_ceil(LONGEST_RUN));
+    }
+
+    #[test]
+    fn what_the_first_version_wrote_is_known() {
+        let database = database();
+        let old = spent("home", [1, 2]);
+        for (account, fingerprint) in &old {
+            database.insert(key(SINGLE, account, fingerprint.as_bytes()), &[]).unwrap();
+        }
+        assert!(knows(&database, &old) && !knows(&database, &spent("home", [3])));
+        assert!(!take(&database, &old) && take(&database, &spent("home", [2, 3])));
+        assert!(knows(&database, &spent("home", 1..=3)));
+        assert_eq!(database.len(), 3);
+    }
+}
