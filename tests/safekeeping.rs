@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod support;
+#[path = "support/tools.rs"]
+mod tools;
 
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use support::latchkey::{Bench, latchkey, output};
+use tools::or_skip;
 
 const PASSPHRASE: &str = "a few words that nobody guesses";
 
@@ -102,6 +105,45 @@ async fn what_a_backup_brings_back_is_tried_once_and_whoever_asks_hears_which_lo
     assert_eq!(state["condition"], "ok", "{state}");
     assert_eq!(bench.akuvox.counters().refreshes, refreshes + 1);
     assert!(latchkey.stop().await.success());
+}
+
+/// Runs `age` in `folder`; it takes a passphrase from a terminal alone.
+fn age(folder: &Path, arguments: &str, passphrase: &str) -> Result<(), String> {
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &format!("age {arguments}"), "/dev/null"]).current_dir(folder);
+    let streams = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut script = streams.spawn().map_err(|error| format!("script: {error}"))?;
+    script.stdin.take().unwrap().write_all(format!("{passphrase}\n").repeat(2).as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(format!("age {arguments}: {}", said(&output))) }
+}
+
+#[tokio::test]
+async fn a_backup_is_a_file_of_age_in_both_directions() {
+    let found = Command::new("age").arg("--version").output();
+    let found = found.map_err(|error| format!("{error}: apt-get install age"));
+    if or_skip("age opens a backup", found).is_none() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let latchkey = bench.run().await;
+    bench.sign_in(&bench.client().await).await;
+    assert!(latchkey.stop().await.success());
+    let (folder, passphrase) = (bench.folder.path(), write_passphrase(&bench, PASSPHRASE));
+    let backup = folder.join("logins.backup");
+    let made = run(&bench, &["backup", text(&backup), "--passphrase-file", text(&passphrase)]).await;
+    assert_eq!(code(&made), 0, "{}", said(&made));
+    age(folder, "--decrypt --output opened logins.backup", PASSPHRASE).unwrap();
+    let opened = fs::read(folder.join("opened")).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&opened).unwrap();
+    assert_eq!(document["accounts"].as_array().unwrap().len(), 2);
+
+    age(folder, "--passphrase --output sealed opened", PASSPHRASE).unwrap();
+    fs::rename(bench.store(), folder.join("lost")).unwrap();
+    let sealed = folder.join("sealed");
+    let restored = run(&bench, &["restore", text(&sealed), "--passphrase-file", text(&passphrase)]).await;
+    assert_eq!(code(&restored), 0, "{}", said(&restored));
+    assert!(said(&restored).contains("front_door  generation 2"), "{}", said(&restored));
 }
 
 #[tokio::test]

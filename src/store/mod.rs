@@ -6,8 +6,9 @@
 //!
 //! A way through: `open` puts the two side by side and mends what differs; `writer` is the one thread that
 //! writes and `upkeep` what it does in between; `journal` and `database` are the two copies; `frame`, `seal` and `record`
-//! are what lies in them; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk.
-//! `backup` carries a store to another place, sealed with a passphrase by `archive`; `rotate` gives it another key.
+//! are what lies in them; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk;
+//! `spent` is how sled keeps fingerprints. `backup` carries a store to another place, sealed with a passphrase by
+//! `archive`; `rotate` gives it another key.
 //!
 //! The folder:
 //!
