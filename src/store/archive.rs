@@ -79,9 +79,9 @@ pub(super) fn unseal(sealed: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec
     let wrapping = cipher(&wrapping_key(passphrase, &header.salt, header.log_cost));
     let file_key = wrapping.decrypt(&Nonce::default(), &header.wrapped[..]).map(Zeroizing::new);
     let file_key = file_key.map_err(|_| ArchiveError::Sealed)?;
-    header_mac(&*file_key, header.covered).verify_slice(&header.mac).map_err(|_| ArchiveError::Sealed)?;
+    header_mac(&file_key, header.covered).verify_slice(&header.mac).map_err(|_| ArchiveError::Sealed)?;
     let (nonce, body) = header.payload.split_at_checked(NONCE_LEN).ok_or(ArchiveError::Sealed)?;
-    let payload = cipher(&derived(&*file_key, Some(nonce), b"payload"));
+    let payload = cipher(&derived(&file_key, Some(nonce), b"payload"));
     // Reserved at once: what grows leaves copies behind.
     let mut plain = Zeroizing::new(Vec::with_capacity(body.len()));
     let last = chunks(body, CHUNK_LEN + TAG_LEN).count() - 1;
