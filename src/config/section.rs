@@ -2,7 +2,7 @@
 //!
 //! The getters are in `getters.rs` and `secrets.rs`.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use config::{Value, ValueKind};
 
@@ -19,7 +19,8 @@ pub(super) struct Section<'a> {
     /// `mqtt`, `accounts.home`; empty at the root.
     path: String,
     values: Table,
-    /// Keys that were asked for, in the order of asking: what an unknown one may have been meant to be.
+    /// Keys that were asked for, in the order of asking and some more than once: what an unknown one may have been meant
+    /// to be.
     known: Vec<String>,
     findings: &'a Findings,
 }
@@ -151,10 +152,15 @@ impl<'a> Section<'a> {
 
     /// Tells of every key that nobody asked for.
     pub(super) fn finish(self) {
+        if self.values.is_empty() {
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        let known: Vec<&str> = self.known.iter().map(String::as_str).filter(|it| seen.insert(*it)).collect();
         for (key, value) in &self.values {
-            let mend = match closest(key, &self.known) {
+            let mend = match closest(key, &known) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("remove it; known here: {}", self.known.join(", ")),
+                None => format!("remove it; known here: {}", known.join(", ")),
             };
             let path = self.path_of(key);
             let variable = value.origin().map(|_| variable_of(&path));
@@ -168,9 +174,7 @@ impl<'a> Section<'a> {
     }
 
     fn take(&mut self, key: &str) -> Option<Found> {
-        if !self.known.iter().any(|it| it == key) {
-            self.known.push(key.to_owned());
-        }
+        self.known.push(key.to_owned());
         let value: Value = self.values.remove(key)?;
         let path = self.path_of(key);
         // Only what came from the environment has an origin: see `layers::merge`.
@@ -224,13 +228,13 @@ fn variable_of(path: &str) -> String {
 }
 
 /// The known key that differs from `key` by few letters, if there is one.
-fn closest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     // Comparing takes time and room by the length, and what is so long is no typo.
     if LONGEST_KEY < key.len() {
         return None;
     }
     let key = key.to_lowercase().replace('-', "_");
     let distance_limit = (key.len() / 3).clamp(1, 3);
-    let distances = known.iter().map(|it| (strsim::damerau_levenshtein(&key, it), it.as_str()));
+    let distances = known.iter().map(|it| (strsim::damerau_levenshtein(&key, it), *it));
     distances.filter(|it| it.0 <= distance_limit).min_by_key(|it| it.0).map(|it| it.1)
 }
