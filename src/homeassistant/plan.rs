@@ -8,8 +8,8 @@ use super::{
     ledger::Ledger,
 };
 
-/// Messages that may be sent in one go. Between two waves Home Assistant needs a pause: never do two payloads for one
-/// device stand in the same wave, and nothing in it depends on something else in it.
+/// Messages that may be sent in one go, in this order. Between two waves Home Assistant needs a pause: never do two payloads
+/// for one device stand in the same wave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wave {
     pub(super) messages: VecDeque<Message>,
@@ -31,8 +31,8 @@ pub(super) struct Situation<'a> {
 impl Ledger {
     /// Removals of devices, then the bridge, then the accounts, then in two steps the removals of single entities.
     ///
-    /// The bridge comes before the devices that name it, and goes after them. Old devices go before new ones come, so
-    /// that a new one may have their entity ids. After a birth, each removal is preceded by an announcement of what is
+    /// The bridge comes right before the devices that name it, since Home Assistant takes one message after the other, and
+    /// goes after them. Old devices go before new ones come, so that a new one may have their entity ids. After a birth, each removal is preceded by an announcement of what is
     /// to be removed: Home Assistant passes over a removal of what it has not met since it started.
     pub(super) fn plan(&self, situation: &Situation<'_>) -> VecDeque<Wave> {
         let Situation { discovery_prefix, wanted, unsent, is_birth } = *situation;
@@ -50,12 +50,10 @@ impl Ledger {
             let wave = if is_bridge_topic(topic) { &mut last_removals } else { &mut removals };
             wave.messages.push_back(Message::removal(topic));
         }
-        let mut bridge = Wave::default();
-        let mut accounts = Wave { is_announced: true, ..Wave::default() };
+        let mut first = Wave { is_announced: true, ..Wave::default() };
         let mut second = Wave::default();
         let mut third = Wave::default();
         for announcement in wanted.iter().filter(|it| !self.is_deleted(&it.topic)) {
-            let first = if is_bridge_topic(&announcement.topic) { &mut bridge } else { &mut accounts };
             let trace = self.devices.get(&announcement.topic);
             let leftovers = trace.map(|it| it.leftovers(&announcement.parts(), is_birth)).unwrap_or_default();
             if leftovers.is_empty() {
@@ -72,7 +70,7 @@ impl Ledger {
             }
             third.messages.push_back(announcement.message());
         }
-        [ghosts, removals, last_removals, bridge, accounts, second, third]
+        [ghosts, removals, last_removals, first, second, third]
             .into_iter()
             .filter(|it| it.is_announced || !it.messages.is_empty())
             .collect()

@@ -30,6 +30,8 @@ pub(crate) fn is_about_deletion(line: &str) -> bool {
 pub(crate) struct Registered {
     /// Their names, by the keys in their discovery topics.
     pub(crate) devices: BTreeMap<String, String>,
+    /// By the key of a device, the key of the one by way of which it is connected.
+    pub(crate) by_way_of: BTreeMap<String, String>,
     pub(crate) entities: BTreeSet<String>,
 }
 
@@ -81,18 +83,23 @@ impl HomeAssistant {
     /// What is in the registries of Latchkey's devices, be it available or not, disabled or not.
     pub(crate) async fn registered(&self) -> Registered {
         let entries = self.ask(json!({ "type": "config/device_registry/list" })).await;
-        let of_mqtt = entries.as_array().unwrap().iter().filter_map(|it| {
-            let key = it["identifiers"].as_array()?.iter().find(|it| it[0] == "mqtt")?[1].as_str()?;
-            Some((it["id"].clone(), (key.to_owned(), it["name"].as_str().unwrap_or("nameless").to_owned())))
-        });
-        let devices: Vec<(Value, (String, String))> = of_mqtt.collect();
+        let key = |it: &Value| {
+            let ours = it["identifiers"].as_array()?.iter().find(|it| it[0] == "mqtt");
+            Some(ours?[1].as_str()?.to_owned())
+        };
+        let of_mqtt = entries.as_array().unwrap().iter().filter_map(|it| Some((key(it)?, it)));
+        let of_mqtt: Vec<(String, &Value)> = of_mqtt.collect();
         let entries = self.ask(json!({ "type": "config/entity_registry/list" })).await;
         let entities = entries.as_array().unwrap().iter().filter(|it| it["platform"] == "mqtt");
         let entities = entities.map(|it| it["entity_id"].as_str().unwrap().to_owned()).collect();
-        let n_devices = devices.len();
-        let devices: BTreeMap<String, String> = devices.into_iter().map(|it| it.1).collect();
-        assert_eq!(devices.len(), n_devices, "a device is there twice: {devices:?}");
-        Registered { devices, entities }
+        let name = |it: &Value| it["name"].as_str().unwrap_or("nameless").to_owned();
+        let devices: BTreeMap<String, String> = of_mqtt.iter().map(|(key, it)| (key.clone(), name(it))).collect();
+        assert_eq!(devices.len(), of_mqtt.len(), "a device is there twice: {devices:?}");
+        let by_way_of = of_mqtt.iter().filter_map(|(key, it)| {
+            let other = of_mqtt.iter().find(|(_, other)| other["id"] == it["via_device_id"])?;
+            Some((key.clone(), other.0.clone()))
+        });
+        Registered { devices, by_way_of: by_way_of.collect(), entities }
     }
 
     /// Deletes a device as the button on its page does.

@@ -15,7 +15,7 @@ mod pictures;
 mod restarts;
 mod socket;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, ToSpan};
 use latchkey::{clock::Clock, demo::clouds::What};
@@ -102,6 +102,9 @@ async fn all_entities_are_there_and_right() {
     let others = OF_FRONT_DOOR.into_iter().chain(OF_HOME).chain(OF_BRIDGE).map(str::to_owned);
     let wanted: BTreeSet<String> = of_accounts.chain(others).chain(found).collect();
     assert_eq!(bench.announced().await, wanted);
+    let by_way_of = bench.ha.registered().await.by_way_of;
+    let of_bridge = ["latchkey_front_door", "latchkey_home"].map(|it| (it.to_owned(), "latchkey_bridge".to_owned()));
+    assert_eq!(by_way_of, BTreeMap::from(of_bridge));
 
     for account in ["front_door", "home"] {
         let answer = bench.ha.script("latchkey_status", json!({ "entry_id": account })).await;
