@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_comes_back_as_it_was() {
-        let mut record = Record { previous: Some(grant(1)), ..holding(grant(2)) };
+        let mut record = Record { previous: Some(Box::new(grant(1))), ..holding(grant(2)) };
         let before = record.clone();
         assert!(record.forget(start()));
         assert_eq!((record.held().next(), record.next_to_spend()), (None, None));

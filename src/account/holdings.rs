@@ -6,7 +6,7 @@ impl Record {
     /// Every grant that is held, wherever it stands.
     pub fn held(&self) -> impl Iterator<Item = &Grant> {
         let candidate = self.candidate.as_ref().map(|it| &it.grant);
-        [candidate, self.current.as_ref(), self.previous.as_ref()].into_iter().flatten().chain(&self.set_aside)
+        [candidate, self.current.as_ref(), self.previous.as_deref()].into_iter().flatten().chain(&self.set_aside)
     }
 
     pub(super) fn of_generation(&self, generation: u64) -> Option<&Grant> {
@@ -41,8 +41,9 @@ impl Record {
     /// A grant made room for a newer one. The latest stands as the previous one, an unspent one before a spent one.
     pub(super) fn keep_as_previous(&mut self, replaced: Option<Grant>) {
         let Some(replaced) = replaced else { return };
-        let is_better_kept = self.previous.as_ref().is_some_and(Grant::is_spendable) && !replaced.is_spendable();
-        let displaced = if is_better_kept { Some(replaced) } else { self.previous.replace(replaced) };
+        let is_better_kept = self.previous.as_deref().is_some_and(Grant::is_spendable) && !replaced.is_spendable();
+        let displaced =
+            if is_better_kept { Some(replaced) } else { self.previous.replace(Box::new(replaced)).map(|it| *it) };
         if let Some(displaced) = displaced {
             self.set_aside(displaced);
         }
@@ -79,7 +80,7 @@ impl Record {
 
     /// The generations of which an answer may still come, or be read.
     fn expected(&self) -> Vec<u64> {
-        let unread = self.unread.iter().chain(&self.older_unread).map(|it| it.generation);
+        let unread = self.unread.as_deref().into_iter().chain(&self.older_unread).map(|it| it.generation);
         unread.chain(self.attempt.as_ref().map(|it| it.generation)).collect()
     }
 
@@ -96,9 +97,9 @@ impl Record {
             return;
         }
         let Some(newest) = self.set_aside.iter().rposition(Grant::is_spendable) else { return };
-        let brought_back = self.set_aside.remove(newest);
+        let brought_back = self.set_aside.remove(newest).map(Box::new);
         if let Some(displaced) = std::mem::replace(&mut self.previous, brought_back) {
-            self.set_aside(displaced);
+            self.set_aside(*displaced);
         }
     }
 
@@ -113,13 +114,13 @@ impl Record {
                 return;
             }
             if !is_same {
-                self.older_unread.push_back(held);
+                self.older_unread.push_back(*held);
             }
         }
         if OLDER_UNREAD < self.older_unread.len() {
             self.older_unread.pop_front();
         }
-        self.unread = Some(answer);
+        self.unread = Some(Box::new(answer));
     }
 
     /// Tokens were read that follow this generation: answers to refreshes of it, and of older ones, are superseded.
@@ -127,13 +128,16 @@ impl Record {
         self.older_unread.retain(|it| generation < it.generation);
         self.unread.take_if(|it| it.generation <= generation);
         if self.unread.is_none() {
-            self.unread = self.older_unread.pop_back();
+            self.unread = self.older_unread.pop_back().map(Box::new);
         }
     }
 
     fn held_mut(&mut self) -> impl Iterator<Item = &mut Grant> {
         let candidate = self.candidate.as_mut().map(|it| &mut it.grant);
-        [candidate, self.current.as_mut(), self.previous.as_mut()].into_iter().flatten().chain(&mut self.set_aside)
+        [candidate, self.current.as_mut(), self.previous.as_deref_mut()]
+            .into_iter()
+            .flatten()
+            .chain(&mut self.set_aside)
     }
 }
 
@@ -154,18 +158,18 @@ mod tests {
 
     #[test]
     fn a_spent_grant_does_not_displace_an_unspent_one() {
-        let mut record = Record { previous: Some(grant(1)), ..holding(grant(3)) };
+        let mut record = Record { previous: Some(Box::new(grant(1))), ..holding(grant(3)) };
         record.keep_as_previous(Some(ended(2, RefreshEnd::Spent)));
-        assert_eq!(record.previous, Some(grant(1)));
+        assert_eq!(record.previous.as_deref(), Some(&grant(1)));
         record.keep_as_previous(Some(grant(4)));
-        assert_eq!(record.previous, Some(grant(4)));
+        assert_eq!(record.previous.as_deref(), Some(&grant(4)));
         assert_eq!(record.set_aside, [grant(1)]);
     }
 
     #[test]
     fn every_copy_of_a_spent_token_ends_and_a_refusal_ends_the_pair_only() {
         let other_access = Grant { access: Some(Secret::new("A9")), generation: 2, ..grant(1) };
-        let mut record = Record { previous: Some(other_access), ..holding(grant(1)) };
+        let mut record = Record { previous: Some(Box::new(other_access)), ..holding(grant(1)) };
         record.end_as_refused(&grant(1));
         assert_eq!(record.next_to_spend(), Some(Slot::Previous));
         record.end_as_spent(&Secret::new("R1"));
@@ -181,7 +185,7 @@ mod tests {
         assert_eq!(record.previous, None);
         record.end_as_refused(&grant(3));
         record.bring_back();
-        assert_eq!(record.previous, Some(grant(2)));
+        assert_eq!(record.previous.as_deref(), Some(&grant(2)));
         assert_eq!(record.set_aside, [grant(1)]);
     }
 
@@ -206,9 +210,9 @@ mod tests {
         let mut record = holding(grant(1));
         record.keep_unread(answer(1, "first"), false);
         record.keep_unread(answer(1, "second"), false);
-        assert_eq!(record.unread, Some(answer(1, "first")));
+        assert_eq!(record.unread.as_deref(), Some(&answer(1, "first")));
         record.keep_unread(answer(1, "yes"), true);
-        assert_eq!(record.unread, Some(answer(1, "yes")));
+        assert_eq!(record.unread.as_deref(), Some(&answer(1, "yes")));
     }
 
     #[test]
@@ -218,7 +222,7 @@ mod tests {
         record.keep_unread(answer(1, "of the current"), true);
         assert_eq!(record.older_unread, [answer(4, "of the candidate")]);
         record.drop_unread_up_to(1);
-        assert_eq!(record.unread, Some(answer(4, "of the candidate")));
+        assert_eq!(record.unread.as_deref(), Some(&answer(4, "of the candidate")));
         record.drop_unread_up_to(4);
         assert_eq!((record.unread, record.older_unread.len()), (None, 0));
     }

@@ -32,9 +32,9 @@ pub struct Logins {
     pub last: Option<HandledLogin>,
     /// When codes were asked for, oldest first, at most those of a day.
     pub code_requests: VecDeque<Timestamp>,
-    pub kept: Option<KeptLogin>,
+    pub kept: Option<Box<KeptLogin>>,
     /// A login's answer that could not be read. A later version may.
-    pub unread: Option<UnreadLogin>,
+    pub unread: Option<Box<UnreadLogin>>,
 }
 
 /// The login that succeeded last, so that the same command delivered again gets the same reply.
@@ -140,7 +140,7 @@ impl Record {
     pub fn fail_login(&mut self, may_have_happened: bool, unread: Option<UnreadLogin>, now: Timestamp) {
         self.logins.open_since = None;
         if unread.is_some() {
-            self.logins.unread = unread;
+            self.logins.unread = unread.map(Box::new);
         }
         if !may_have_happened {
             return;
@@ -214,7 +214,8 @@ impl Record {
 
     /// Keeps what Latchkey may sign in with by itself, or stops keeping it.
     pub fn keep_login(&mut self, password: Option<Secret>, now: Timestamp) {
-        self.logins.kept = password.map(|password| KeptLogin { password, last_used_at: Some(now), is_refused: false });
+        let kept = |password| KeptLogin { password, last_used_at: Some(now), is_refused: false };
+        self.logins.kept = password.map(kept).map(Box::new);
     }
 }
 
@@ -239,7 +240,7 @@ mod tests {
 
     fn with_kept_login(record: Record) -> Record {
         let kept = KeptLogin { password: Secret::new("kept"), last_used_at: None, is_refused: false };
-        Record { logins: Logins { kept: Some(kept), ..Logins::default() }, ..record }
+        Record { logins: Logins { kept: Some(Box::new(kept)), ..Logins::default() }, ..record }
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
         let current = record.current.as_ref().unwrap();
         assert_eq!((current.refresh.as_ref(), current.generation), (Some(&Secret::new("R9")), 2));
         assert_eq!(current.access_expires_at, Some(start() + HOUR + 7 * DAY));
-        assert_eq!(record.previous, Some(grant(1)));
+        assert_eq!(record.previous.as_deref(), Some(&grant(1)));
         assert_eq!((record.dead, record.logins.open_since), (None, None));
         assert_eq!(record.next_to_spend(), Some(Slot::Current));
     }

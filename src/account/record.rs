@@ -14,6 +14,8 @@ pub const SET_ASIDE: usize = 16;
 pub const OLDER_UNREAD: usize = 4;
 
 /// An account's whole durable state. It changes only by the transitions of this module's siblings.
+///
+/// There is one in memory for each account, so what an account at rest does not have takes no room in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Counts commits; the store compares and swaps on it.
@@ -22,16 +24,16 @@ pub struct Record {
     pub generation: u64,
     pub current: Option<Grant>,
     /// The grant before, until the current one has worked once, or as long as its refresh token is unspent.
-    pub previous: Option<Grant>,
+    pub previous: Option<Box<Grant>>,
     /// Tokens that somebody proposed and the vendor has not yet accepted.
-    pub candidate: Option<Candidate>,
+    pub candidate: Option<Box<Candidate>>,
     /// Grants that lost their slot without being spent, oldest first, at most [`SET_ASIDE`]: no answer of a vendor throws
     /// a token away. Those that were not refused are tried before a person is asked.
     pub set_aside: VecDeque<Grant>,
     /// A refresh that was started and has no outcome on disk.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<Box<Attempt>>,
     /// An answer that could not be read. Nothing is thrown away; a later version may finish it.
-    pub unread: Option<UnreadAnswer>,
+    pub unread: Option<Box<UnreadAnswer>>,
     /// Unread answers to refreshes of other grants, oldest first, at most [`OLDER_UNREAD`].
     pub older_unread: VecDeque<UnreadAnswer>,
     /// The reply to a refresh was lost, so the refresh token of a grant that was in use may be spent.
@@ -156,7 +158,7 @@ impl Record {
         match slot {
             Slot::Candidate => self.candidate.as_ref().map(|it| &it.grant),
             Slot::Current => self.current.as_ref(),
-            Slot::Previous => self.previous.as_ref(),
+            Slot::Previous => self.previous.as_deref(),
         }
     }
 
@@ -197,19 +199,20 @@ mod tests {
         *,
     };
 
-    fn candidate(grant: Grant) -> Candidate {
-        Candidate {
+    fn candidate(grant: Grant) -> Box<Candidate> {
+        Box::new(Candidate {
             grant,
             received_at: start(),
             doubted_since: None,
             failing_since: None,
             refusals: Refusals::default(),
-        }
+        })
     }
 
     #[test]
     fn a_candidate_is_spent_first_then_the_current_grant_then_the_previous() {
-        let mut record = Record { previous: Some(grant(1)), candidate: Some(candidate(grant(3))), ..holding(grant(2)) };
+        let mut record =
+            Record { previous: Some(Box::new(grant(1))), candidate: Some(candidate(grant(3))), ..holding(grant(2)) };
         for (slot, generation) in [(Slot::Candidate, 3), (Slot::Current, 2), (Slot::Previous, 1)] {
             assert_eq!(record.next_to_spend(), Some(slot));
             record.end_as_refused(&grant(generation));
@@ -229,10 +232,10 @@ mod tests {
     #[test]
     fn a_doubt_is_about_one_grant() {
         let doubt = Some(Doubt { since: start(), generation: 1 });
-        let mut record = Record { previous: Some(grant(1)), doubt, ..holding(grant(2)) };
+        let mut record = Record { previous: Some(Box::new(grant(1))), doubt, ..holding(grant(2)) };
         assert_eq!(record.doubted_since(Slot::Previous), Some(start()));
         assert_eq!(record.doubted_since(Slot::Current), None);
-        record.candidate = Some(Candidate { doubted_since: Some(start()), ..candidate(grant(3)) });
+        record.candidate = Some(Box::new(Candidate { doubted_since: Some(start()), ..*candidate(grant(3)) }));
         assert_eq!(record.doubted_since(Slot::Candidate), Some(start()));
     }
 

@@ -63,7 +63,7 @@ impl Record {
     pub fn begin(&mut self, id: u64, slot: Slot, fingerprint: Fingerprint, now: Timestamp) -> Attempt {
         let generation = self.grant(slot).map_or(0, |it| it.generation);
         let attempt = Attempt { id, started_at: now, slot, generation, fingerprint };
-        self.attempt = Some(attempt.clone());
+        self.attempt = Some(Box::new(attempt.clone()));
         self.last_attempt_at = Some(now);
         attempt
     }
@@ -72,7 +72,7 @@ impl Record {
     pub fn settle(&mut self, attempt: &Attempt, ending: Ending, now: Timestamp, patience: Patience) -> Settlement {
         let open = self.attempt.take_if(|it| it.id == attempt.id);
         // An access token that came meanwhile gave the grant a new generation, which only the record's own mark knows.
-        let attempt = open.as_ref().unwrap_or(attempt);
+        let attempt = open.as_deref().unwrap_or(attempt);
         match ending {
             Ending::Renewed(fresh) => self.renew(attempt, fresh, now),
             Ending::Failed { class, code, body } => self.fail(attempt, Failure { class, code, body }, now, patience),

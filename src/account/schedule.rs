@@ -222,7 +222,7 @@ mod tests {
             Record { dead, ..holding(refused.clone()) },
             Record { dead, last_attempt_at: Some(start()), ..holding(refused) },
             Record { unproven: true, ..holding(grant(1)) },
-            Record { previous: Some(grant(1)), ..Record::default() },
+            Record { previous: Some(Box::new(grant(1))), ..Record::default() },
             failing,
         ];
         for record in records {
@@ -316,13 +316,13 @@ mod tests {
     #[test]
     fn a_doubted_candidate_does_not_hold_up_the_current_grant_by_policy() {
         let mut record = holding(grant(1));
-        record.candidate = Some(super::super::Candidate {
+        record.candidate = Some(Box::new(super::super::Candidate {
             grant: grant(2),
             received_at: start(),
             doubted_since: Some(start()),
             failing_since: Some(start()),
             refusals: Default::default(),
-        });
+        }));
         let manual = Policy { ambiguous: AmbiguousPolicy::Manual, ..akuvox() };
         assert_eq!(due(&record, &manual, start() + HOUR), Some(start()));
         record.current = None;

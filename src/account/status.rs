@@ -241,7 +241,7 @@ mod tests {
             failing_since: None,
             refusals: Default::default(),
         };
-        Record { candidate: Some(candidate), ..holding(grant(1)) }
+        Record { candidate: Some(Box::new(candidate)), ..holding(grant(1)) }
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(condition_of(&proving), (Condition::InDoubt, false));
         assert_eq!(condition_of(&Record { fault: true, doubt, ..held.clone() }), (Condition::ConfigFault, true));
         assert_eq!(
-            condition_of(&Record { previous: Some(grant(0)), ..holding(refused) }),
+            condition_of(&Record { previous: Some(Box::new(grant(0))), ..holding(refused) }),
             (Condition::Expiring, false)
         );
         let at = |passed| status(&held, start() + passed).condition;

@@ -110,13 +110,13 @@ impl Record {
         }
         self.lay_candidate_aside();
         if is_to_be_proved {
-            self.candidate = Some(Candidate {
+            self.candidate = Some(Box::new(Candidate {
                 grant,
                 received_at: now,
                 doubted_since: None,
                 failing_since: None,
                 refusals: Refusals::default(),
-            });
+            }));
             // What came of it when it was given before is not what comes of it now.
             self.last_update.take_if(|it| fingerprint == Some(it.proposal));
             // New tokens are not made to wait for the failures of the old ones, unless the vendor asked for patience.
@@ -227,7 +227,12 @@ impl Record {
     /// The current grant has a new generation and an old refresh token: what was noted of the old one is about that.
     pub(super) fn renumber(&mut self, old: u64, new: u64) {
         let doubt = self.doubt.as_mut().map(|it| &mut it.generation);
-        let unread = self.unread.iter_mut().chain(&mut self.older_unread).map(|it| (&mut it.generation, &mut it.slot));
+        let unread = self
+            .unread
+            .as_deref_mut()
+            .into_iter()
+            .chain(&mut self.older_unread)
+            .map(|it| (&mut it.generation, &mut it.slot));
         let attempt = self.attempt.as_mut().map(|it| (&mut it.generation, &mut it.slot));
         for (generation, slot) in unread.chain(attempt).filter(|(generation, _)| **generation == old) {
             *generation = new;

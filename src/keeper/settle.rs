@@ -114,7 +114,7 @@ impl Shared {
         if let Some(landing) = self.finish_login(keeping).await {
             return landing;
         }
-        let finished = record.unread.as_ref().and_then(|unread| {
+        let finished = record.unread.as_deref().and_then(|unread| {
             let grant = record.grant(unread.slot).filter(|it| it.generation == unread.generation)?;
             let refresh = grant.refresh.as_ref()?;
             let answer = Answer::of(unread.body.clone());

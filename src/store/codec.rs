@@ -143,7 +143,7 @@ impl Document {
             v: VERSION,
             generation: record.generation,
             current: record.current.as_ref().map(grant),
-            previous: record.previous.as_ref().map(grant),
+            previous: record.previous.as_deref().map(grant),
             candidate: record.candidate.as_ref().map(|it| StoredCandidate {
                 grant: grant(&it.grant),
                 received_at: it.received_at.into(),
@@ -159,7 +159,7 @@ impl Document {
                 generation: it.generation,
                 fingerprint: it.fingerprint.to_string(),
             }),
-            unread: record.unread.as_ref().map(StoredUnread::of),
+            unread: record.unread.as_deref().map(StoredUnread::of),
             older_unread: record.older_unread.iter().map(StoredUnread::of).collect(),
             doubt: record.doubt.map(|it| (it.since.into(), it.generation)),
             dead: record.dead.map(|it| (it.since.into(), it.why)),
@@ -189,6 +189,13 @@ impl Document {
     }
 
     fn into_record(self, revision: u64) -> Result<Record, CodecError> {
+        let candidate = |it: StoredCandidate| Candidate {
+            grant: it.grant.into_grant(),
+            received_at: it.received_at.into(),
+            doubted_since: it.doubted_since.map(Timestamp::from),
+            failing_since: it.failing_since.map(Timestamp::from),
+            refusals: refusals(it.refusals),
+        };
         let attempt = |it: StoredAttempt| {
             Ok(Attempt {
                 id: it.id,
@@ -208,17 +215,11 @@ impl Document {
             revision,
             generation: self.generation,
             current: self.current.map(StoredGrant::into_grant),
-            previous: self.previous.map(StoredGrant::into_grant),
-            candidate: self.candidate.map(|it| Candidate {
-                grant: it.grant.into_grant(),
-                received_at: it.received_at.into(),
-                doubted_since: it.doubted_since.map(Timestamp::from),
-                failing_since: it.failing_since.map(Timestamp::from),
-                refusals: refusals(it.refusals),
-            }),
+            previous: self.previous.map(|it| Box::new(it.into_grant())),
+            candidate: self.candidate.map(candidate).map(Box::new),
             set_aside: self.set_aside.into_iter().map(StoredGrant::into_grant).collect(),
-            attempt: self.attempt.map(attempt).transpose()?,
-            unread: self.unread.map(StoredUnread::into_unread),
+            attempt: self.attempt.map(attempt).transpose()?.map(Box::new),
+            unread: self.unread.map(|it| Box::new(it.into_unread())),
             older_unread: self.older_unread.into_iter().map(StoredUnread::into_unread).collect(),
             doubt: self.doubt.map(|(since, generation)| Doubt { since: since.into(), generation }),
             dead: self.dead.map(|(since, why)| Dead { since: since.into(), why }),

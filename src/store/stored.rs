@@ -142,12 +142,14 @@ impl StoredLogins {
                 Some(HandledLogin { at: at.into(), credential: credential.parse().ok()?, generation })
             }),
             code_requests: self.code_requests.into_iter().map(Timestamp::from).collect(),
-            kept: self.kept.map(|it| KeptLogin {
-                password: it.password.secret(),
-                last_used_at: it.last_used_at.map(Timestamp::from),
-                is_refused: it.is_refused,
+            kept: self.kept.map(|it| {
+                Box::new(KeptLogin {
+                    password: it.password.secret(),
+                    last_used_at: it.last_used_at.map(Timestamp::from),
+                    is_refused: it.is_refused,
+                })
             }),
-            unread: self.unread.map(|(at, body)| UnreadLogin { received_at: at.into(), body: body.secret() }),
+            unread: self.unread.map(|(at, body)| Box::new(UnreadLogin { received_at: at.into(), body: body.secret() })),
         }
     }
 

@@ -270,7 +270,7 @@ fn a_late_ending_does_not_close_the_attempt_that_runs_now() {
     bench.record.find_open_attempt(bench.now);
     let open = bench.begin();
     bench.settle(&old, unreachable());
-    assert_eq!(bench.record.attempt, Some(open));
+    assert_eq!(bench.record.attempt, Some(Box::new(open)));
 }
 
 #[test]

@@ -22,23 +22,23 @@ fn full(n: u8) -> Record {
         revision: 2,
         generation: 40 + u64::from(n),
         current: Some(grant(n)),
-        previous: Some(Grant { refresh_end: Some(RefreshEnd::Refused), ..grant(n + 1) }),
-        candidate: Some(Candidate {
+        previous: Some(Box::new(Grant { refresh_end: Some(RefreshEnd::Refused), ..grant(n + 1) })),
+        candidate: Some(Box::new(Candidate {
             grant: Grant { refresh_end: None, proven: false, ..grant(n + 2) },
             received_at: at(1),
             doubted_since: Some(at(2)),
             failing_since: Some(at(3)),
             refusals: Refusals { count: 2, first_at: Some(at(4)) },
-        }),
+        })),
         set_aside: [grant(n + 3), grant(n + 4)].into(),
-        attempt: Some(Attempt {
+        attempt: Some(Box::new(Attempt {
             id: 5,
             started_at: at(6),
             slot: Slot::Candidate,
             generation: 7,
             fingerprint: fingerprint(8),
-        }),
-        unread: Some(unread(9, Slot::Current)),
+        })),
+        unread: Some(Box::new(unread(9, Slot::Current))),
         older_unread: [unread(10, Slot::Previous)].into(),
         doubt: Some(Doubt { since: at(11), generation: 12 }),
         dead: Some(Dead { since: at(13), why: Code::ReplyLost }),
@@ -61,12 +61,15 @@ fn full(n: u8) -> Record {
             open_since: Some(at(27)),
             last: Some(HandledLogin { at: at(28), credential: fingerprint(29), generation: 30 }),
             code_requests: [at(31), at(32)].into(),
-            kept: Some(KeptLogin {
+            kept: Some(Box::new(KeptLogin {
                 password: Secret::new("an invented password"),
                 last_used_at: Some(at(33)),
                 is_refused: true,
-            }),
-            unread: Some(UnreadLogin { received_at: at(34), body: Secret::new("an invented answer to a login") }),
+            })),
+            unread: Some(Box::new(UnreadLogin {
+                received_at: at(34),
+                body: Secret::new("an invented answer to a login"),
+            })),
         },
         forgotten: Default::default(),
     }

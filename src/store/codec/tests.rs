@@ -114,9 +114,12 @@ prop_compose! {
         (last_login_at, logins) in (option::of(time()), logins().boxed()),
     ) -> Record {
         Record {
-            revision, generation, current, previous, candidate,
+            revision, generation, current,
+            previous: previous.map(Box::new),
+            candidate: candidate.map(Box::new),
             set_aside: set_aside.into(),
-            attempt, unread,
+            attempt: attempt.map(Box::new),
+            unread: unread.map(Box::new),
             older_unread: older_unread.into(),
             doubt: doubt.map(|(since, generation)| Doubt { since, generation }),
             dead: dead.map(|(since, why)| Dead { since, why }),
@@ -143,8 +146,10 @@ prop_compose! {
             open_since,
             last: last.map(|(at, credential, generation)| HandledLogin { at, credential, generation }),
             code_requests: code_requests.into(),
-            kept: kept.map(|(password, last_used_at, is_refused)| KeptLogin { password, last_used_at, is_refused }),
-            unread: unread.map(|(received_at, body)| UnreadLogin { received_at, body }),
+            kept: kept.map(|(password, last_used_at, is_refused)| {
+                Box::new(KeptLogin { password, last_used_at, is_refused })
+            }),
+            unread: unread.map(|(received_at, body)| Box::new(UnreadLogin { received_at, body })),
         }
     }
 }
@@ -162,7 +167,7 @@ fn forgetful() -> impl Strategy<Value = Record> {
 
 fn without_access(mut record: Record) -> Record {
     let candidate = record.candidate.as_mut().map(|it| &mut it.grant);
-    let slots = [candidate, record.current.as_mut(), record.previous.as_mut()].into_iter().flatten();
+    let slots = [candidate, record.current.as_mut(), record.previous.as_deref_mut()].into_iter().flatten();
     slots.chain(&mut record.set_aside).for_each(|it| it.access = None);
     record.forgotten =
         record.forgotten.into_iter().map(|it| Forgotten { record: without_access(it.record), ..it }).collect();
@@ -220,8 +225,8 @@ fn no_access_token_is_in_the_bytes_where_it_is_not_to_be_stored_and_every_refres
     };
     let record = Record {
         current: Some(holding(1)),
-        previous: Some(holding(2)),
-        candidate: Some(candidate),
+        previous: Some(Box::new(holding(2))),
+        candidate: Some(Box::new(candidate)),
         set_aside: [holding(4)].into(),
         ..Record::default()
     };
