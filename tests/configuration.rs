@@ -173,10 +173,10 @@ fn an_aqara_account_says_who_signs_in_and_for_how_long() {
         aqara.clone()
     };
     let silent = aqara_of("");
-    assert_eq!((silent.login, silent.account_type), (None, AccountType::Aqara));
+    assert_eq!((&silent.login, silent.account_type), (&None, AccountType::Aqara));
     assert_eq!(silent.access_token_validity.to_string(), "7d");
     let told = aqara_of("login = 'me@example.com'\naccount_type = 1\naccess_token_validity = '1y'\n");
-    assert_eq!((told.login, told.account_type), (Some(Secret::new("me@example.com")), AccountType::Project));
+    assert_eq!((&told.login, told.account_type), (&Some(Secret::new("me@example.com")), AccountType::Project));
     assert_eq!(told.access_token_validity.to_string(), "1y");
     for (wrong, key) in [
         ("account_type = 2", "accounts.home.account_type"),

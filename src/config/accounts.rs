@@ -1,6 +1,6 @@
 //! `[accounts.<id>]`: the logins to keep alive.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use humantime::format_duration;
 
@@ -36,11 +36,11 @@ pub struct AccountSettings {
     pub share_access_token: bool,
 }
 
-/// The cloud of an account, and what only that cloud needs.
+/// The cloud of an account, and what only that cloud needs. Accounts that are configured alike share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VendorSettings {
-    Akuvox(AkuvoxSettings),
-    Aqara(AqaraSettings),
+    Akuvox(Arc<AkuvoxSettings>),
+    Aqara(Arc<AqaraSettings>),
 }
 
 /// What a vendor's accounts get unless they are told otherwise, and how far it may go.
@@ -79,6 +79,7 @@ pub(super) fn read(
         root.report_missing("accounts", "at least one account", mend);
     }
     let mut accounts = BTreeMap::new();
+    let mut last_vendor = None;
     for (name, mut section) in sections {
         let id = name.parse::<AccountId>();
         match &id {
@@ -90,7 +91,11 @@ pub(super) fn read(
             Ok(_) => {}
         }
         let account = read_account(&mut section, id.ok(), keeper);
-        if let Some(account) = account {
+        if let Some(mut account) = account {
+            if let Some(same) = last_vendor.filter(|it| *it == account.vendor) {
+                account.vendor = same;
+            }
+            last_vendor = Some(account.vendor.clone());
             accounts.insert(account.id.clone(), account);
         }
         section.finish();
@@ -105,8 +110,8 @@ fn read_account(section: &mut Section<'_>, id: Option<AccountId>, keeper: &Keepe
         return None;
     };
     let (vendor, rhythm) = match vendor_name {
-        VendorName::Akuvox => (akuvox::read(section).map(VendorSettings::Akuvox), akuvox::RHYTHM),
-        VendorName::Aqara => (aqara::read(section).map(VendorSettings::Aqara), aqara::RHYTHM),
+        VendorName::Akuvox => (akuvox::read(section).map(Arc::new).map(VendorSettings::Akuvox), akuvox::RHYTHM),
+        VendorName::Aqara => (aqara::read(section).map(Arc::new).map(VendorSettings::Aqara), aqara::RHYTHM),
     };
     let name = section.parsed_by("name", "Front door", |text| {
         let is_short = text.chars().count() <= 64;

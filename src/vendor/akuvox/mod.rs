@@ -7,7 +7,7 @@ mod rest;
 mod shapes;
 mod veil;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -43,17 +43,15 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(604_800);
 
 /// One login at SmartPlus.
 pub struct Akuvox {
-    settings: AkuvoxSettings,
+    settings: Arc<AkuvoxSettings>,
     http: Http,
-    host: String,
     /// The REST host, once the gate has named it. The gate itself is never changed by an answer.
-    rest: Mutex<Option<BaseUrl>>,
+    rest: Mutex<Option<Box<BaseUrl>>>,
 }
 
 impl Akuvox {
-    pub fn new(settings: AkuvoxSettings, http: Http) -> Self {
-        let host = settings.gate.as_url().authority().to_owned();
-        Self { settings, http, host, rest: Mutex::default() }
+    pub fn new(settings: Arc<AkuvoxSettings>, http: Http) -> Self {
+        Self { settings, http, rest: Mutex::default() }
     }
 
     fn headers(&self, api_version: &str) -> Result<HeaderMap, VendorError> {
@@ -115,13 +113,13 @@ impl Akuvox {
             return Ok(rest.clone());
         }
         let mut known = self.rest.lock().await;
-        if let Some(rest) = known.as_ref() {
+        if let Some(rest) = known.as_deref() {
             return Ok(rest.clone());
         }
         let headers = self.headers(&self.settings.api_versions.rest_server)?;
         let answer = self.ask_gate("rest_server", "", headers).await.map_err(without_effect)?;
         let named = rest::named(&answer, &self.settings.gate)?;
-        Ok(known.insert(named).clone())
+        Ok(known.insert(Box::new(named)).as_ref().clone())
     }
 
     /// Signs in by a code that was sent to the phone (protocol/akuvox.md §3.3). The phone's app is signed out by that.
@@ -168,7 +166,7 @@ impl Vendor for Akuvox {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.settings.gate.as_url().authority()
     }
 
     async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError> {
@@ -250,7 +248,7 @@ impl Vendor for Akuvox {
         // It names the REST host of this very login. Where it does not, the gate is asked when the host is needed. The
         // answer holds tokens that nobody has kept yet, so nothing is waited for.
         if let (Ok(named), Ok(mut rest)) = (rest::named(&answer, &self.settings.gate), self.rest.try_lock()) {
-            *rest = Some(named);
+            *rest = Some(Box::new(named));
         }
         Ok(answer)
     }

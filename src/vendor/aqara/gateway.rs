@@ -1,6 +1,9 @@
 //! The one endpoint: a signed request, sent once, and once or twice more only where it was refused at the door.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use jiff::SignedDuration;
 use reqwest::{
@@ -26,7 +29,7 @@ const SENT_ANEW: usize = 2;
 
 /// An application's way to its cloud.
 pub(super) struct Gateway {
-    settings: AqaraSettings,
+    settings: Arc<AqaraSettings>,
     http: Http,
     offset: Offset,
     unbilled: AtomicU32,
@@ -43,7 +46,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl Gateway {
-    pub(super) fn new(settings: AqaraSettings, http: Http) -> Self {
+    pub(super) fn new(settings: Arc<AqaraSettings>, http: Http) -> Self {
         Self { settings, http, offset: Offset::default(), unbilled: AtomicU32::new(0) }
     }
 
@@ -107,7 +110,7 @@ impl Gateway {
         access: Option<&Secret>,
         ahead: SignedDuration,
     ) -> Result<Answer, VendorError> {
-        let AqaraSettings { app_id, key_id, app_key, .. } = &self.settings;
+        let AqaraSettings { app_id, key_id, app_key, .. } = &*self.settings;
         let nonce = nonce()?;
         let now = self.http.clock().now();
         let time = now.checked_add(ahead).unwrap_or(now).as_millisecond().to_string();

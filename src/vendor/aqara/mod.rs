@@ -9,7 +9,7 @@ mod listing;
 mod offset;
 mod signature;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -32,15 +32,13 @@ const REFRESH_OUTLIVES_ACCESS: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One authorisation of an Aqara application.
 pub struct Aqara {
-    settings: AqaraSettings,
+    settings: Arc<AqaraSettings>,
     gateway: Gateway,
-    host: String,
 }
 
 impl Aqara {
-    pub fn new(settings: AqaraSettings, http: Http) -> Self {
-        let host = settings.base_url.as_url().authority().to_owned();
-        Self { gateway: Gateway::new(settings.clone(), http), settings, host }
+    pub fn new(settings: Arc<AqaraSettings>, http: Http) -> Self {
+        Self { gateway: Gateway::new(settings.clone(), http), settings }
     }
 
     /// Signs in, refreshes or acts: a call that the keeper has counted.
@@ -77,7 +75,7 @@ impl Vendor for Aqara {
     }
 
     fn host(&self) -> &str {
-        &self.host
+        self.settings.base_url.as_url().authority()
     }
 
     fn budget(&self) -> Option<Budget> {
