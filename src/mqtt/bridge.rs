@@ -1,7 +1,7 @@
 //! Between the broker and the keeper: commands in, replies, states, events and discovery out.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -39,6 +39,9 @@ pub const OFFLINE: &str = "offline";
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// So many notices are taken before anything else has its turn.
 const AT_A_TIME: usize = 1024;
+/// So many accounts are looked at in one go, and the next when the broker has what there was to say of these: of very many
+/// accounts not all states are to be in memory at once.
+const STATES_AT_A_TIME: usize = 1000;
 /// No account comes to a generation beyond this; whoever publishes one means harm.
 const HIGHEST_GENERATION: u64 = 1 << 48;
 
@@ -123,6 +126,7 @@ impl Bridge {
                     None => break,
                 },
                 notice = self.notices.recv() => self.take_notices(notice, &mut presence),
+                () = self.link.idle(), if 0 < presence.n_unseen => self.publish_some_states(&mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,
             }
@@ -161,8 +165,8 @@ impl Bridge {
     fn take(&mut self, message: Inbound, presence: &mut Presence, tasks: &TaskTracker) {
         match self.topics.parse(&message.topic) {
             Some(Address::State(account)) => {
-                if self.shown(&account).is_some() {
-                    self.saw_state(account, &message, presence);
+                if let Some(card) = self.shown(&account) {
+                    self.saw_state(card.id.clone(), &message, presence);
                 } else if message.retain && !message.payload.is_empty() {
                     info!(%account, "cleared the retained state of an account that is not configured");
                     self.clear(&account);
@@ -203,6 +207,7 @@ impl Bridge {
     /// What the broker retained of an earlier run is the first that is heard of an account: a generation beyond ours means
     /// that our store is an older copy. Whatever comes later is our own word, or a lie, which is set right.
     fn saw_state(&mut self, account: AccountId, message: &Inbound, presence: &mut Presence) {
+        presence.heard(&account, &message.payload);
         if !self.remembered.contains(&account) {
             let state: Option<serde_json::Value> = serde_json::from_slice(&message.payload).ok();
             let generation = state.as_ref().and_then(|it| it.get("generation")).and_then(serde_json::Value::as_u64);
@@ -211,18 +216,13 @@ impl Bridge {
             }
             self.remembered.insert(account);
         }
-        presence.heard(&message.topic, &message.payload);
     }
 
     /// Takes away what an account left at the broker that is no longer configured.
     fn clear(&self, account: &AccountId) {
-        for topic in self.retained_topics(account) {
+        for topic in [self.topics.state(account), self.topics.advice(account), self.topics.login_field(account)] {
             self.link.publish(Outgoing::retained(topic, ""));
         }
-    }
-
-    fn retained_topics(&self, account: &AccountId) -> [String; 3] {
-        [self.topics.state(account), self.topics.advice(account), self.topics.login_field(account)]
     }
 
     fn shown(&self, account: &AccountId) -> Option<&Arc<Card>> {
@@ -240,9 +240,7 @@ impl Bridge {
             match self.shown(&card.id) {
                 None => {
                     self.clear(&card.id);
-                    for topic in self.retained_topics(&card.id) {
-                        presence.published.remove(&topic);
-                    }
+                    presence.published.remove(&card.id);
                 }
                 Some(now) if card.logs_in_by_code && !now.logs_in_by_code => {
                     self.link.publish(Outgoing::retained(self.topics.login_field(&card.id), ""));
@@ -325,6 +323,9 @@ impl Bridge {
             self.take_notices(Ok(notice), presence);
         }
         self.publish_states(presence);
+        while 0 < presence.n_unseen {
+            self.publish_some_states(presence);
+        }
     }
 
     /// The doors or scenes of an account may be others now.
@@ -364,9 +365,18 @@ impl Bridge {
         self.publish_states(presence);
     }
 
+    /// Looks at all accounts, by and by where they are very many.
     fn publish_states(&self, presence: &mut Presence) {
-        for card in &self.devices.accounts {
-            self.publish_card(card, presence);
+        presence.n_unseen = self.devices.accounts.len();
+        self.publish_some_states(presence);
+    }
+
+    fn publish_some_states(&self, presence: &mut Presence) {
+        let n_accounts = self.devices.accounts.len();
+        for _ in 0..STATES_AT_A_TIME.min(presence.n_unseen) {
+            presence.seen_last = (presence.seen_last + 1) % n_accounts;
+            presence.n_unseen -= 1;
+            self.publish_card(&self.devices.accounts[presence.seen_last], presence);
         }
     }
 
@@ -380,15 +390,14 @@ impl Bridge {
     fn publish_card(&self, card: &Card, presence: &mut Presence) {
         let Some(status) = self.keeper.status(&card.id) else { return };
         let advice = Advice { advice: advice(&status, card.logs_in_by_code) };
-        let documents = [
-            (self.topics.advice(&card.id), serde_json::to_vec(&advice)),
-            (self.topics.state(&card.id), serde_json::to_vec(&status)),
-        ];
-        for (topic, payload) in documents {
-            let payload = payload.expect("plain fields are JSON");
-            if presence.is_news(&topic, &payload) {
-                self.link.publish(Outgoing::retained(topic, payload));
-            }
+        let advice = serde_json::to_vec(&advice).expect("plain fields are JSON");
+        let state = serde_json::to_vec(&status).expect("plain fields are JSON");
+        let said = presence.published.entry(card.id.clone()).or_default();
+        if said.is_news_of_advice(&advice) {
+            self.link.publish(Outgoing::retained(self.topics.advice(&card.id), advice));
+        }
+        if said.is_news(&state) {
+            self.link.publish(Outgoing::retained(self.topics.state(&card.id), state));
         }
     }
 }
@@ -398,16 +407,20 @@ impl Bridge {
 struct Presence {
     /// We have said that we are online.
     is_announced: bool,
-    /// What was published, by topic, so that nothing is said twice.
-    published: HashMap<String, Said>,
+    /// What was published, so that nothing is said twice.
+    published: HashMap<AccountId, Said>,
+    /// How many accounts are still to be looked at, and the place of the one that was looked at last.
+    n_unseen: usize,
+    seen_last: usize,
 }
 
-/// What was published on one topic, as checksums.
+/// What was published of one account, as checksums.
 #[derive(Default)]
 struct Said {
-    newest: Option<u32>,
-    /// What may still come back to us, the oldest first.
-    on_its_way: VecDeque<u32>,
+    advice: Option<u32>,
+    state: Option<u32>,
+    /// The states that may still come back to us, the oldest first.
+    on_its_way: Vec<u32>,
 }
 
 /// Of what was said before this many messages, nothing comes back any more.
@@ -415,34 +428,40 @@ const LONGEST_WAY: usize = 32;
 
 impl Presence {
     fn say_all_again(&mut self) {
-        self.published.values_mut().for_each(|it| it.newest = None);
-    }
-
-    fn is_news(&mut self, topic: &str, payload: &[u8]) -> bool {
-        let said = self.published.entry(topic.to_owned()).or_default();
-        let checksum = Some(crc32fast::hash(payload));
-        if said.newest == checksum {
-            return false;
-        }
-        said.newest = checksum;
-        said.on_its_way.extend(checksum);
-        while LONGEST_WAY < said.on_its_way.len() {
-            said.on_its_way.pop_front();
-        }
-        true
+        self.published.values_mut().for_each(|it| (it.advice, it.state) = (None, None));
     }
 
     /// What somebody else said on a topic of ours is overruled when we look at everything next. Not at once, lest two who
     /// hold the topic for theirs shout each other down.
-    fn heard(&mut self, topic: &str, payload: &[u8]) {
-        let Some(said) = self.published.get_mut(topic) else { return };
-        let checksum = crc32fast::hash(payload);
+    fn heard(&mut self, account: &AccountId, state: &[u8]) {
+        let Some(said) = self.published.get_mut(account) else { return };
+        let checksum = crc32fast::hash(state);
         if let Some(own) = said.on_its_way.iter().position(|it| *it == checksum) {
             // What was overtaken in the outbox does not come any more.
             said.on_its_way.drain(..=own);
-        } else if said.newest != Some(checksum) {
-            said.newest = None;
+            said.on_its_way.shrink_to_fit();
+        } else if said.state != Some(checksum) {
+            said.state = None;
         }
+    }
+}
+
+impl Said {
+    fn is_news_of_advice(&mut self, advice: &[u8]) -> bool {
+        let checksum = Some(crc32fast::hash(advice));
+        std::mem::replace(&mut self.advice, checksum) != checksum
+    }
+
+    fn is_news(&mut self, state: &[u8]) -> bool {
+        let checksum = crc32fast::hash(state);
+        if self.state.replace(checksum) == Some(checksum) {
+            return false;
+        }
+        if self.on_its_way.len() == LONGEST_WAY {
+            self.on_its_way.remove(0);
+        }
+        self.on_its_way.push(checksum);
+        true
     }
 }
 
@@ -453,19 +472,23 @@ mod tests {
     #[test]
     fn what_somebody_else_says_for_us_is_overruled_and_our_own_echo_is_not() {
         let mut presence = Presence::default();
-        presence.heard("state", b"of an earlier run");
+        let home: AccountId = "home".parse().unwrap();
+        let say = |presence: &mut Presence, state: &[u8]| {
+            presence.published.entry("home".parse().unwrap()).or_default().is_news(state)
+        };
+        presence.heard(&home, b"of an earlier run");
         for own in [b"a", b"b", b"c"] {
-            assert!(presence.is_news("state", own));
+            assert!(say(&mut presence, own));
         }
         // The second was overtaken in the outbox; the third comes twice, as anything at QoS 1 may.
         for echo in [b"a", b"c", b"c"] {
-            presence.heard("state", echo);
-            assert!(!presence.is_news("state", b"c"));
+            presence.heard(&home, echo);
+            assert!(!say(&mut presence, b"c"));
         }
-        presence.heard("state", b"forged");
-        assert!(presence.is_news("state", b"c"));
-        presence.heard("state", b"c");
-        presence.heard("state", b"a");
-        assert!(presence.is_news("state", b"c"), "an older word of ours is as false as another's");
+        presence.heard(&home, b"forged");
+        assert!(say(&mut presence, b"c"));
+        presence.heard(&home, b"c");
+        presence.heard(&home, b"a");
+        assert!(say(&mut presence, b"c"), "an older word of ours is as false as another's");
     }
 }
