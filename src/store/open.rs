@@ -92,7 +92,8 @@ pub(super) fn open(
     }
 
     let spent = Vec::from_iter(reconciled.spent);
-    let was_repaired = database.bring_up(&reconciled.newest, &spent).unwrap_or(false);
+    let missing: Vec<Sealed> = reconciled.newest.iter().filter(|it| !has(&in_sled, it)).cloned().collect();
+    let was_repaired = database.bring_up(&missing, &spent).unwrap_or(false);
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {
         folder,
@@ -201,6 +202,12 @@ fn open_sled(
     }
     report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
     Ok((database, frames.unwrap_or_default()))
+}
+
+/// Whether a frame is among those of sled, which come in the order of their keys.
+fn has(in_sled: &Pairs, frame: &Sealed) -> bool {
+    let place = in_sled.binary_search_by(|it| it.0.cmp(&frame.name.database_key()));
+    place.is_ok_and(|it| in_sled[it].1 == frame.bytes)
 }
 
 /// Moves sled's files out of the way; they are kept, as they may still hold what nothing else does.

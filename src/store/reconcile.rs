@@ -1,6 +1,6 @@
 //! Puts the journal and sled side by side: for each name the highest revision that can be read wins, wherever it lies.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use zeroize::Zeroizing;
 
@@ -49,7 +49,8 @@ pub(super) fn reconcile(
     let checkpointed = copies.journal.checkpointed();
     let identity = copies.identity.and_then(frame::parse_exact);
 
-    let mut known = HashMap::new();
+    // In the order of the names, which is sled's, too: very many records lie together then as they are asked for.
+    let mut known = BTreeMap::new();
     let damaged = copies.journal.damaged.iter().flatten().map(|it| (&it.name, it.revision));
     let whole = copies.journal.frames.iter().map(|(_, it)| (&it.header.name, it.header.revision));
     let sled = in_sled.values().map(|it| (&it.header.name, it.header.revision));
