@@ -220,6 +220,7 @@ impl Held {
         };
         let record = Record { generation: 1, current: Some(grant), ..Record::default() };
         let account: AccountId = self.id.parse().unwrap();
-        Commit { account, expected: 0, payload: codec::encode(&record, None, true), spent: Vec::new() }
+        let payload = codec::encode(&record, None, true);
+        Commit { account, expected: 0, payload, spent: Vec::new(), needs_room: false }
     }
 }

@@ -87,7 +87,7 @@ impl Shared {
     }
 
     async fn begin(&self, keeping: &Keeping) -> Result<Begun, Obstacle> {
-        let began = keeping.change(|record| {
+        let began = keeping.change_with_room(|record| {
             let now = self.clock.now();
             // Left by a flight that crashed where the disk did not take it: its request may have been sent.
             record.find_open_attempt(now);

@@ -139,13 +139,30 @@ impl Keeping {
         &self,
         change: impl FnOnce(&mut Record) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.change_with(None, change).await
+        self.commit(None, false, change).await
     }
 
     /// As [`Keeping::change`]; the raw answer that the change was read from goes into the same commit.
     pub(super) async fn change_with<T, E: From<StoreError>>(
         &self,
         answer: Option<&Secret>,
+        change: impl FnOnce(&mut Record) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.commit(answer, false, change).await
+    }
+
+    /// As [`Keeping::change`], and nothing is changed unless the disk has room for what will follow from it.
+    pub(super) async fn change_with_room<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Record) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.commit(None, true, change).await
+    }
+
+    async fn commit<T, E: From<StoreError>>(
+        &self,
+        answer: Option<&Secret>,
+        needs_room: bool,
         change: impl FnOnce(&mut Record) -> Result<T, E>,
     ) -> Result<T, E> {
         let _turn = self.heart.turn.lock().await;
@@ -160,6 +177,7 @@ impl Keeping {
             expected: held.revision,
             payload: codec::encode(&next, answer, self.policy.persist_access),
             spent: next.spent.iter().copied().collect(),
+            needs_room,
         };
         next.revision = self.store.commit(commit).await?;
         let next = Arc::new(next);

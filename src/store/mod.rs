@@ -102,7 +102,7 @@ pub trait Store: Send + Sync {
     async fn put_note(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
 
     /// Fails if a commit could not be taken at this moment (no room, read-only, folder gone, an earlier write that failed
-    /// and cannot be mended): to be asked before a refresh token is spent.
+    /// and cannot be mended). Before a refresh token is spent, the commit of the attempt asks it itself.
     async fn check_room(&self) -> Result<(), StoreError>;
 
     /// Makes sled durable and stops; every later call fails with [`StoreError::Closed`].
@@ -127,6 +127,8 @@ pub struct Commit {
     /// The fingerprints of all recently spent refresh tokens that the record remembers. They are added to those known;
     /// giving one again does no harm, and brings it back if sled was lost.
     pub spent: Vec<Fingerprint>,
+    /// Not to be taken unless [`Store::check_room`] would say yes: what follows from it must find room, too.
+    pub needs_room: bool,
 }
 
 #[derive(Clone, Debug)]

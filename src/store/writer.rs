@@ -151,8 +151,10 @@ impl Writer {
         let mut frames = Vec::new();
         let mut spent = Vec::new();
         let mut revisions = HashMap::new();
+        let needs_room = changes.iter().any(|it| matches!(it, Change::Commit { commit, .. } if commit.needs_room));
+        let room = if needs_room { self.check_room() } else { Ok(()) };
         let outcomes: Vec<_> =
-            changes.iter().map(|it| self.seal(it, &mut revisions, &mut frames, &mut spent)).collect();
+            changes.iter().map(|it| self.seal(it, &room, &mut revisions, &mut frames, &mut spent)).collect();
         let written = if frames.is_empty() { Ok(()) } else { self.write(&frames) };
         match &written {
             Ok(()) => self.counters.commits.fetch_add(frames.len() as u64, Relaxed),
@@ -186,6 +188,7 @@ impl Writer {
     fn seal(
         &self,
         change: &Change,
+        room: &Result<(), StoreError>,
         revisions: &mut HashMap<Name, u64>,
         frames: &mut Vec<Sealed>,
         spent: &mut Vec<(AccountId, Fingerprint)>,
@@ -195,6 +198,9 @@ impl Writer {
         };
         let (name, revision, sealed) = match change {
             Change::Commit { commit, .. } => {
+                if commit.needs_room {
+                    room.clone()?;
+                }
                 let name = Name::Account(commit.account.clone());
                 let (account, expected, found) = (commit.account.clone(), commit.expected, newest(&name, revisions));
                 if found != expected {
@@ -315,7 +321,8 @@ mod tests {
     fn change(account: AccountId, revision: u64) -> (Change, oneshot::Receiver<Result<u64, StoreError>>) {
         let (reply, answer) = oneshot::channel();
         let payload = Zeroizing::new(b"payload".to_vec());
-        let commit = Commit { account, expected: revision - 1, payload, spent: vec![spent(revision)] };
+        let spent = vec![spent(revision)];
+        let commit = Commit { account, expected: revision - 1, payload, spent, needs_room: false };
         (Change::Commit { commit, reply }, answer)
     }
 

@@ -90,7 +90,8 @@ impl Store for Disk {
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
-        if !self.takes_commits.load(SeqCst) {
+        let lacks_room = commit.needs_room && !self.has_room.load(SeqCst);
+        if lacks_room || !self.takes_commits.load(SeqCst) {
             self.refused.send_modify(|it| *it += 1);
             return Err(Self::full());
         }

@@ -41,7 +41,7 @@ impl Store for Memory {
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
-        let Commit { account, expected, payload, spent } = commit;
+        let Commit { account, expected, payload, spent, .. } = commit;
         let mut contents = self.0.lock().unwrap();
         assert_eq!(contents.newest.get(&account).map_or(0, |it| it.revision), expected, "two wrote at once");
         contents.spent.entry(account.clone()).or_default().extend(spent);

@@ -24,7 +24,10 @@ fn passphrase() -> Secret {
 async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Record) {
     let payload = Zeroizing::new(codec::encode(record, None, true).to_vec());
     let spent = vec![records::fingerprint(revision)];
-    store.commit(Commit { account: account(name), expected: revision - 1, payload, spent }).await.unwrap();
+    store
+        .commit(Commit { account: account(name), expected: revision - 1, payload, spent, needs_room: false })
+        .await
+        .unwrap();
 }
 
 /// A store with a full record and a plain one, still open.

@@ -81,6 +81,7 @@ pub(crate) fn commit(name: &str, revision: u64) -> Commit {
         expected: revision - 1,
         payload: Zeroizing::new(payload(name, revision)),
         spent: vec![fingerprint(revision)],
+        needs_room: false,
     }
 }
 

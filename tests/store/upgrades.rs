@@ -108,6 +108,7 @@ async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Re
         expected: revision - 1,
         payload: Zeroizing::new(codec::encode(record, Some(&Secret::new("{\"raw\":1}")), true).to_vec()),
         spent: vec![records::fingerprint(revision)],
+        needs_room: false,
     };
     store.commit(commit).await.unwrap();
 }

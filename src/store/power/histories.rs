@@ -291,7 +291,7 @@ impl History {
                 let account: AccountId = name.parse().unwrap();
                 let spent = vec![Fingerprint::from_bytes((promise.revision + 1).to_be_bytes())];
                 let payload = Zeroizing::new(bytes);
-                let commit = Commit { account, expected: promise.revision, payload, spent };
+                let commit = Commit { account, expected: promise.revision, payload, spent, needs_room: false };
                 changes.push(Change::Commit { commit, reply });
             }
         }

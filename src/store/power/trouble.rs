@@ -44,7 +44,7 @@ fn home() -> AccountId {
 
 fn commit(revision: u64) -> Commit {
     let payload = Zeroizing::new(vec![u8::try_from(revision % 251).unwrap(); 3000]);
-    Commit { account: home(), expected: revision - 1, payload, spent: Vec::new() }
+    Commit { account: home(), expected: revision - 1, payload, spent: Vec::new(), needs_room: false }
 }
 
 /// The first record of one of many accounts. Newer records of one account would be compacted away, on and on.
@@ -68,6 +68,8 @@ async fn a_disk_that_fills_up_stops_refreshes_first_and_commits_last_and_loses_n
     loop {
         if stopped_at.is_none() && store.check_room().await.is_err() {
             stopped_at = Some(n_accounts);
+            let attempt = Commit { needs_room: true, ..first_of(n_accounts) };
+            assert_eq!(store.commit(attempt).await, Err(bench.room()), "what asks for room itself is refused, too");
         }
         match store.commit(first_of(n_accounts)).await {
             Ok(_) => n_accounts += 1,
