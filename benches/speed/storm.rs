@@ -22,6 +22,8 @@ use crate::{
 /// As many refreshes at a time as a user may allow.
 pub(crate) const AT_ONCE: usize = 64;
 const REFRESH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+/// How many refreshes tell what one takes before the storm.
+const QUIET: usize = 20;
 /// An account that is not due: at the same host, and fresh.
 const CALM: &str = "calm";
 
@@ -30,18 +32,16 @@ pub(crate) fn storm(form: Form) -> Vec<Row> {
     Runtime::new().unwrap().block_on(async {
         let bare = bare_loop(&Clouds::start(n_accounts), n_accounts).await;
         let (mosquitto, clouds) = (Mosquitto::start(), Clouds::start(n_accounts + 1));
-        // Time enough to read the configuration and be scheduled.
+        // Time enough to fill the store, read the configuration and be scheduled.
         let lead = Duration::from_secs(form.of(30, 10) as u64);
-        let house = due_together(&mosquitto, &clouds, n_accounts, lead);
-        let due_at = Instant::now() + lead;
+        let (house, due_at) = due_together(&mosquitto, &clouds, n_accounts, lead);
         let service = house.run_connected(Path::new(WITH_DEMO));
         let mut talker = Talker::connect(mosquitto.port, &["latchkey/calm/response/refresh_tokens"]).await;
-        let mut quiet = ask(&mut talker, 20).await;
-        let calm_before = clouds.refreshes().await;
-        assert_eq!(calm_before, 20, "the storm began too soon: give it a longer lead");
-        sleep(due_at.saturating_duration_since(Instant::now())).await;
+        let mut quiet = ask(&mut talker, QUIET).await;
+        assert_eq!(clouds.refreshes().await, QUIET as u64, "the storm began too soon: give it a longer lead");
         let before = service.used();
-        let (took, mut manual) = watch(&clouds, &service, &mut talker, n_accounts as u64).await;
+        sleep(due_at.saturating_duration_since(Instant::now())).await;
+        let (took, mut manual) = watch(&clouds, &service, &mut talker, n_accounts).await;
         let after = service.used();
         service.stop();
         let (ours, theirs) = (n_accounts as f64 / took.as_secs_f64(), n_accounts as f64 / bare.as_secs_f64());
@@ -73,9 +73,15 @@ pub(crate) fn storm(form: Form) -> Vec<Row> {
     })
 }
 
-/// A store with these accounts, all due after the same time, at one cloud, and one that is not.
-pub(crate) fn due_together(mosquitto: &Mosquitto, clouds: &Clouds, n_accounts: usize, lead: Duration) -> House {
+/// A store with these accounts, all due at the same moment, at one cloud, and one that is not; and that moment.
+pub(crate) fn due_together(
+    mosquitto: &Mosquitto,
+    clouds: &Clouds,
+    n_accounts: usize,
+    lead: Duration,
+) -> (House, Instant) {
     let mut house = House::new(mosquitto.port, &format!("refreshes_per_host = {AT_ONCE}"));
+    let due_at = Instant::now() + lead;
     let issued_at = Timestamp::now() - REFRESH_EVERY + lead;
     let held = |number: usize, id: String, issued_at| {
         let tokens = clouds.account("akuvox", number);
@@ -91,18 +97,22 @@ pub(crate) fn due_together(mosquitto: &Mosquitto, clouds: &Clouds, n_accounts: u
     house.add_akuvox(CALM, clouds.gate(), "");
     all.push(held(n_accounts, CALM.to_owned(), Timestamp::now()));
     house.hold(all);
-    house
+    (house, due_at)
 }
 
 /// How long it takes until the cloud has granted them all, and what manual refreshes of the other account took meanwhile.
-async fn watch(clouds: &Clouds, service: &Service, talker: &mut Talker, n_accounts: u64) -> (Duration, Vec<Duration>) {
-    let already = clouds.refreshes().await;
+async fn watch(
+    clouds: &Clouds,
+    service: &Service,
+    talker: &mut Talker,
+    n_accounts: usize,
+) -> (Duration, Vec<Duration>) {
     let began = Instant::now();
     let mut manual = Vec::new();
     loop {
         manual.extend(ask(talker, 1).await);
         sleep(Duration::from_millis(50)).await;
-        if already + n_accounts + manual.len() as u64 <= clouds.refreshes().await {
+        if (QUIET + n_accounts + manual.len()) as u64 <= clouds.refreshes().await {
             break;
         }
         assert!(began.elapsed() < Duration::from_secs(600), "the storm does not end: {:?}", service.used());
