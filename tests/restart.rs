@@ -14,6 +14,7 @@ use serde_json::Value;
 use support::latchkey::{Bench, CONNECTED, Client, copy_folder, output, text};
 
 const STATE: &str = "latchkey/bridge/state";
+const DEVICE_OF_HOME: &str = "homeassistant/device/latchkey_home/config";
 
 fn is(topic: &'static str, payload: &'static str) -> impl Fn(&Inbound) -> bool {
     move |it| it.topic == topic && text(it) == payload
@@ -158,6 +159,9 @@ async fn a_broker_that_lost_everything_is_told_everything_again() {
     client.heard(0, "online", is(STATE, "online")).await;
     client.state("front_door", |it| it["condition"] == "ok").await;
     client.state("home", |it| it["condition"] == "ok").await;
+    // Its scenes are listed when there are tokens, and then it is announced once more.
+    let has_scenes = |it: &Inbound| it.topic == DEVICE_OF_HOME && text(it).contains("scene_al_");
+    client.heard(0, "scenes", has_scenes).await;
     client.round().await;
     let before = client.retained().await;
     for topic in [STATE, "latchkey/bridge/info", "latchkey/front_door/state", "latchkey/home/state"] {
