@@ -32,8 +32,9 @@ impl Ledger {
     /// Removals of devices, then the bridge, then the accounts, then in two steps the removals of single entities.
     ///
     /// The bridge comes right before the devices that name it, since Home Assistant takes one message after the other, and
-    /// goes after them. Old devices go before new ones come, so that a new one may have their entity ids. After a birth, each removal is preceded by an announcement of what is
-    /// to be removed: Home Assistant passes over a removal of what it has not met since it started.
+    /// goes after them. Old devices go before new ones come, so that a new one may have their entity ids. After a birth, each
+    /// removal is preceded by an announcement of what is to be removed: Home Assistant passes over a removal of what it has
+    /// not met since it started.
     pub(super) fn plan(&self, situation: &Situation<'_>) -> VecDeque<Wave> {
         let Situation { discovery_prefix, wanted, unsent, is_birth } = *situation;
         let mut ghosts = Wave::default();

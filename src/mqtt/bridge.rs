@@ -372,7 +372,9 @@ impl Bridge {
     }
 
     fn publish_some_states(&self, presence: &mut Presence) {
+        // Some may have been taken out of the configuration since.
         let n_accounts = self.devices.accounts.len();
+        presence.n_unseen = presence.n_unseen.min(n_accounts);
         for _ in 0..STATES_AT_A_TIME.min(presence.n_unseen) {
             presence.seen_last = (presence.seen_last + 1) % n_accounts;
             presence.n_unseen -= 1;
