@@ -17,6 +17,7 @@ mod forget;
 mod health;
 mod import;
 mod login;
+mod man;
 mod one_shot;
 #[cfg(feature = "demo")]
 mod onlooker;
@@ -110,6 +111,7 @@ SIGHUP has it read its configuration again: accounts come, go and change without
     Import(import::ImportArgs),
     Diagnostics(diagnostics::DiagnosticsArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
     AddOn(add_on::AddOnArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
             Command::Import(args) => import::import(args).await,
             Command::Diagnostics(args) => diagnostics::diagnostics(args).await,
             Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
             Command::AddOn(args) => add_on::add_on(args).await,
             Command::Backup(args) => backup::backup(args).await,
             Command::Restore(args) => restore::restore(args).await,

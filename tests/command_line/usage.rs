@@ -50,7 +50,7 @@ async fn help_and_version_are_no_failures_and_bad_usage_is_64() {
 }
 
 /// Commands whose help is held to a file in `help/`; `UPDATE_GOLDEN=1` rewrites them.
-const TAUGHT: [&str; 22] = [
+const TAUGHT: [&str; 23] = [
     "add-on",
     "backup",
     "check",
@@ -62,6 +62,7 @@ const TAUGHT: [&str; 22] = [
     "health",
     "import",
     "login",
+    "man",
     "open",
     "recall",
     "refresh",
@@ -115,6 +116,37 @@ async fn a_shell_takes_its_completions() {
     let document: serde_json::Value =
         serde_json::from_str(&stdout(&output(latchkey(&["completions", "bash", "--json"])).await)).unwrap();
     assert_eq!(document["data"]["script"], script.as_str());
+}
+
+#[tokio::test]
+async fn the_manual_has_a_page_for_every_command_with_its_options_and_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("man1");
+    let written = output(latchkey(&["man", "--into", into.to_str().unwrap()])).await;
+    assert!(written.status.success() && written.stdout.is_empty(), "{}", stderr(&written));
+    let page =
+        |name: &str| fs::read_to_string(into.join(format!("{name}.1"))).unwrap_or_else(|why| panic!("{name}: {why}"));
+    for name in TAUGHT {
+        let page = page(&format!("latchkey-{}", name.replace(' ', "-")));
+        assert!(page.starts_with(".ie ") || page.starts_with(".TH "), "{name}: {page}");
+        for part in [".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS", ".SH NOTES\nExample", "\n.nf\n  latchkey "] {
+            assert!(page.contains(part), "{part} is not in the page of {name}: {page}");
+        }
+    }
+    let top = page("latchkey");
+    assert_eq!(stdout(&output(latchkey(&["man"])).await), top);
+    assert!(TAUGHT.iter().all(|it| top.contains(&it.split(' ').next().unwrap().replace('-', "\\-"))), "{top}");
+    let json = |arguments: &[&str]| {
+        let command = latchkey(&[&["man", "--json"], arguments].concat());
+        async { serde_json::from_str::<serde_json::Value>(&stdout(&output(command).await)).unwrap() }
+    };
+    assert_eq!(json(&[]).await["data"]["page"], top.as_str());
+    let n_files = json(&["--into", into.to_str().unwrap()]).await["data"]["files"].as_array().unwrap().len();
+    assert_eq!(n_files, fs::read_dir(&into).unwrap().count());
+    // A folder that cannot be made.
+    let nowhere = output(latchkey(&["man", "--into", "/dev/null/man1"])).await;
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("the manual cannot be written"), "{}", stderr(&nowhere));
 }
 
 #[tokio::test]
