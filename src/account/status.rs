@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::{
-    AccountId, Code, Policy, Record, RefreshEnd, Slot,
+    AccountId, Code, Grant, Policy, Record, RefreshEnd, Slot,
     schedule::{expiring_from, shown_next_refresh},
 };
 
@@ -168,8 +168,9 @@ fn condition(record: &Record, policy: &Policy, around: Circumstances, now: Times
         return Condition::ConfigFault;
     }
     // Whichever grant it is about: one that was tried since may have been laid aside, and tokens that are being proved
-    // are the newest.
-    let is_doubted = record.doubt.is_some() || record.doubted_since(Slot::Candidate).is_some();
+    // are the newest. Those whose answer came and could not be read are not sent again, and the grant in use outlives them.
+    let is_proving = record.grant(Slot::Candidate).is_some_and(Grant::is_spendable);
+    let is_doubted = record.doubt.is_some() || is_proving && record.doubted_since(Slot::Candidate).is_some();
     if is_doubted || grant.refresh_end == Some(RefreshEnd::Spent) {
         return Condition::InDoubt;
     }
@@ -217,7 +218,7 @@ mod tests {
 
     use super::{
         super::{
-            Candidate, Dead, Doubt, Grant,
+            Candidate, Dead, Doubt,
             fixture::{DAY, HOUR, akuvox, grant, holding, home, start},
         },
         *,
