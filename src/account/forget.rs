@@ -1,4 +1,5 @@
-//! Forgetting: everything that is held is laid aside, sealed, and can be brought back for 30 days.
+//! Forgetting: everything that is held is laid aside, sealed, and can be brought back for 30 days. A user asks for it, or the
+//! account is given to another vendor.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,8 @@ const MOST: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
     pub since: Timestamp,
+    /// The account was given to another vendor. It comes back when the account does.
+    pub by_move: bool,
     /// Nothing forgotten stands in it.
     pub record: Record,
 }
@@ -32,31 +35,52 @@ impl Record {
         if self.held().next().is_none() && self.logins.kept.is_none() {
             return false;
         }
-        let mut forgotten = std::mem::take(&mut self.forgotten);
-        if forgotten.len() == MOST {
-            forgotten.pop_front();
-        }
-        let blank = Record {
-            revision: self.revision,
-            generation: self.generation,
-            spent: self.spent.clone(),
-            refresh_count: self.refresh_count,
-            logins: Logins { code_requests: self.logins.code_requests.clone(), ..Logins::default() },
-            ..Record::default()
-        };
-        let before = std::mem::replace(self, blank);
-        // It is not committed again, so it has no revision.
-        forgotten.push_back(Forgotten { since: now, record: Record { revision: 0, ..before } });
-        self.forgotten = forgotten;
+        let forgotten = Forgotten { since: now, by_move: false, record: self.take_all() };
+        self.keep_forgotten(forgotten);
         true
     }
 
-    /// Brings back what was forgotten last. Gives false where there is nothing, or where new tokens are held.
+    /// Brings back what was forgotten last of this vendor's. Gives false where there is nothing, or where new tokens are held.
     pub fn recall(&mut self) -> bool {
         if self.held().next().is_some() {
             return false;
         }
-        let Some(Forgotten { record: back, .. }) = self.forgotten.pop_back() else { return false };
+        let newest = self.forgotten.iter().rposition(|it| it.record.vendor == self.vendor);
+        let Some(back) = newest.and_then(|it| self.forgotten.remove(it)) else { return false };
+        self.put_back(back.record);
+        true
+    }
+
+    /// Whether [`Record::recall`] would find something, were nothing held.
+    pub fn has_forgotten(&self) -> bool {
+        self.forgotten.iter().any(|it| it.record.vendor == self.vendor)
+    }
+
+    /// Leaves a blank record behind, but for what must outlast it.
+    pub(super) fn take_all(&mut self) -> Record {
+        let blank = Record {
+            revision: self.revision,
+            vendor: self.vendor.clone(),
+            generation: self.generation,
+            spent: self.spent.clone(),
+            refresh_count: self.refresh_count,
+            logins: Logins { code_requests: self.logins.code_requests.clone(), ..Logins::default() },
+            forgotten: std::mem::take(&mut self.forgotten),
+            ..Record::default()
+        };
+        // It is not committed again, so it has no revision.
+        Record { revision: 0, ..std::mem::replace(self, blank) }
+    }
+
+    pub(super) fn keep_forgotten(&mut self, forgotten: Forgotten) {
+        if self.forgotten.len() == MOST {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back(forgotten);
+    }
+
+    /// Puts a record that was laid aside in the place of a blank one.
+    pub(super) fn put_back(&mut self, back: Record) {
         let now = std::mem::take(self);
         *self = Record {
             revision: now.revision,
@@ -66,7 +90,6 @@ impl Record {
             forgotten: now.forgotten,
             ..back
         };
-        true
     }
 
     /// Ends what was forgotten more than 30 days ago.

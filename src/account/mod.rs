@@ -3,6 +3,7 @@
 //! Read [`Record`] first: it is all that is known of an account. [`Record::begin`] and [`Record::settle`] carry it
 //! through a refresh, [`Record::propose`] through an update, [`next_refresh`] says when, [`Status`] says how it is.
 
+mod belonging;
 mod code;
 mod event;
 mod failure;

@@ -20,6 +20,8 @@ pub const OLDER_UNREAD: usize = 4;
 pub struct Record {
     /// Counts commits; the store compares and swaps on it.
     pub revision: u64,
+    /// Whose tokens these are, by the vendor's name. Records of earlier versions do not say so until they are read.
+    pub vendor: Option<Box<str>>,
     /// The highest generation that any grant of this account ever had.
     pub generation: u64,
     pub current: Option<Grant>,
@@ -179,6 +181,12 @@ impl Record {
         }
         let generation = self.grant(slot)?.generation;
         self.doubt.filter(|it| it.generation == generation).map(|it| it.since)
+    }
+
+    /// The store may hold an older copy: what is held, and what is laid aside, is tried once before it counts.
+    pub fn doubt_all(&mut self) {
+        self.unproven = true;
+        self.forgotten.iter_mut().for_each(|it| it.record.unproven = true);
     }
 
     pub(super) fn remember_spent(&mut self, fingerprint: Fingerprint) {

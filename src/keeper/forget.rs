@@ -39,7 +39,7 @@ impl Shared {
 
     pub(super) async fn recall(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
         match self.change_in_peace(keeping, Record::recall).await {
-            Ok(false) if !keeping.record().forgotten.is_empty() => {
+            Ok(false) if keeping.record().has_forgotten() => {
                 let error = CommandError::new(Code::NotForgotten, &keeping.id);
                 Err(error.because("new tokens are held; forget them first"))
             }

@@ -64,6 +64,9 @@ struct Contents {
 struct Listed {
     /// Seconds since 1970 in UTC.
     at: i64,
+    /// Whose doors and scenes they are. Earlier versions did not say.
+    #[serde(default)]
+    vendor: Option<String>,
     inventory: Inventory,
 }
 
@@ -76,7 +79,7 @@ impl Shared {
     /// What the vendor listed, as far as this account is to have it.
     pub(super) fn listed(&self, keeping: &Keeping) -> Inventory {
         let rules = keeping.vendor.rules();
-        let mut listed = self.inventories.shelf(&keeping.id).known();
+        let mut listed = self.inventories.shelf(keeping).known();
         if !rules.has_doors {
             listed.doors.clear();
         }
@@ -92,7 +95,7 @@ impl Shared {
         keeping: &Arc<Keeping>,
         is_wanted: impl Fn(bool) -> bool,
     ) -> Result<(), CallFailure> {
-        let shelf = self.inventories.shelf(&keeping.id);
+        let shelf = self.inventories.shelf(keeping);
         let _turn = shelf.turn.lock().await;
         // Somebody who came first may have listed it.
         if !is_wanted(shelf.is_old(self.clock.now())) {
@@ -117,7 +120,7 @@ impl Shared {
     pub(super) fn tend_inventory(self: &Arc<Self>, keeping: &Arc<Keeping>, has_new_login: bool) {
         let rules = keeping.vendor.rules();
         let has_any = rules.has_doors || rules.has_scenes;
-        let shelf = self.inventories.shelf(&keeping.id);
+        let shelf = self.inventories.shelf(keeping);
         if has_new_login {
             shelf.note_login();
         }
@@ -164,7 +167,7 @@ impl Shared {
 
     /// The account as it is configured now, if what is known of it stands on this shelf.
     fn kept_with(&self, account: &AccountId, shelf: &Arc<Shelf>) -> Option<Arc<Keeping>> {
-        self.kept(account).filter(|_| Arc::ptr_eq(&self.inventories.shelf(account), shelf))
+        self.kept(account).filter(|it| Arc::ptr_eq(&self.inventories.shelf(it), shelf))
     }
 
     /// What is known stays known.
@@ -180,7 +183,8 @@ impl Shared {
             account = %keeping.id, doors = inventory.doors.len(), scenes = inventory.scenes.len(),
             "doors and scenes listed"
         );
-        let listed = Listed { at: self.clock.now().as_second(), inventory };
+        let vendor = Some(keeping.kind().as_str().to_owned());
+        let listed = Listed { at: self.clock.now().as_second(), vendor, inventory };
         if let Err(trouble) = self.inventories.save(&keeping.id, &listed).await {
             warn!(account = %keeping.id, "the doors and scenes were not stored: {trouble}. {}", trouble.mend());
         }
@@ -198,13 +202,15 @@ impl Inventories {
     }
 
     /// As an earlier run left it, at first.
-    fn shelf(&self, account: &AccountId) -> Arc<Shelf> {
+    fn shelf(&self, keeping: &Keeping) -> Arc<Shelf> {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         let load = || {
-            let listed = self.store.note(&note(account)).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            Arc::new(Shelf::new(listed))
+            let listed = self.store.note(&note(&keeping.id)).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            // What another vendor listed is nothing here.
+            let is_ours = |it: &Listed| it.vendor.as_ref().is_none_or(|it| *it == keeping.kind().as_str());
+            Arc::new(Shelf::new(listed.filter(is_ours)))
         };
-        shelves.entry(account.clone()).or_insert_with(load).clone()
+        shelves.entry(keeping.id.clone()).or_insert_with(load).clone()
     }
 
     /// Lets go of what is known of an account that has come to its end; the store keeps it.

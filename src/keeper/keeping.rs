@@ -1,9 +1,13 @@
 //! One account in the keeper's hands: how it is configured, its durable record, and the one way to change it.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use jiff::Timestamp;
 use tokio::sync::broadcast;
+use tracing::warn;
 
 use crate::{
     account::{AccountId, Circumstances, Code, EventType, Policy, Record, Secret, Status, next_login, next_refresh},
@@ -13,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    Account,
+    Account, ReadRecord,
     card::Card,
     flight::Flight,
     mentions::Mentions,
@@ -37,13 +41,15 @@ pub(super) struct Keeping {
 }
 
 /// What of an account does not depend on its configuration. There is one for an account at a time, whatever is reloaded,
-/// so that single flight and the order of commits hold.
-#[derive(Default)]
+/// so that single flight and the order of commits hold. It has one vendor for life.
 pub(super) struct Heart {
+    pub(super) vendor: VendorKind,
     pub(super) flight: Mutex<Option<Flight>>,
     pub(super) tallies: Tallies,
     /// What is on disk; replaced only after a commit.
     record: RwLock<Arc<Record>>,
+    /// The record became another one when it was read, which is to be on disk, too.
+    is_ahead: AtomicBool,
     /// One commit at a time.
     turn: tokio::sync::Mutex<()>,
     present: Mutex<Present>,
@@ -60,8 +66,22 @@ pub(super) struct Present {
 }
 
 impl Heart {
-    pub(super) fn new(record: Record) -> Self {
-        Self { record: RwLock::new(Arc::new(record)), ..Self::default() }
+    /// Of an account of this vendor; none is read where the store has nothing of it.
+    pub(super) fn new(vendor: VendorKind, read: Option<ReadRecord>) -> Self {
+        let blank = || ReadRecord {
+            record: Record { vendor: Some(vendor.as_str().into()), ..Record::default() },
+            is_ahead: false,
+        };
+        let ReadRecord { record, is_ahead } = read.unwrap_or_else(blank);
+        Self {
+            vendor,
+            flight: Mutex::default(),
+            tallies: Tallies::default(),
+            record: RwLock::new(Arc::new(record)),
+            is_ahead: AtomicBool::new(is_ahead),
+            turn: tokio::sync::Mutex::default(),
+            present: Mutex::default(),
+        }
     }
 
     /// The record as it is on disk.
@@ -169,7 +189,7 @@ impl Keeping {
         let held = self.record();
         let mut next = Record::clone(&held);
         let result = change(&mut next)?;
-        if next == *held {
+        if next == *held && !self.heart.is_ahead.load(Relaxed) {
             return Ok(result);
         }
         let commit = Commit {
@@ -180,12 +200,24 @@ impl Keeping {
             needs_room,
         };
         next.revision = self.store.commit(commit).await?;
+        self.heart.is_ahead.store(false, Relaxed);
         let next = Arc::new(next);
         self.mentions.note(&self.id, &held, &next.clone(), || {
             *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = next;
         });
         self.changed();
         Ok(result)
+    }
+
+    /// Brings to the disk what the record became when it was read. Until then it becomes the same again at every start.
+    pub(super) async fn catch_up(&self) {
+        if let Err(trouble) = self.change(|_| Ok::<_, StoreError>(())).await {
+            warn!(account = %self.id, "whose its tokens are cannot be stored: {trouble}. {}", trouble.mend());
+        }
+    }
+
+    pub(super) fn is_ahead(&self) -> bool {
+        self.heart.is_ahead.load(Relaxed)
     }
 
     pub(super) fn present(&self) -> Present {

@@ -68,7 +68,7 @@ use crate::{
     clock::Clock,
     config::AccountSettings,
     store::{Entry, Store, StoreError, codec},
-    vendor::{Vendor, VendorError},
+    vendor::{Vendor, VendorError, VendorKind},
 };
 
 use agenda::Agenda;
@@ -166,11 +166,8 @@ impl Keeper {
     pub fn start_unscheduled(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, first) = broadcast::channel(NOTICES);
-        let configured = accounts.iter().map(|it| it.settings.id.clone()).collect();
-        let mut records = load(&*store, &configured, clock.now())?;
-        for (id, record) in &mut records {
-            record.unproven |= unproven.contains(id);
-        }
+        let configured = accounts.iter().map(|it| (it.settings.id.clone(), it.vendor.kind())).collect();
+        let mut records = load(&*store, &configured, &unproven, clock.now())?;
         let shared = Arc::new(Shared {
             roster: RwLock::default(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
@@ -190,7 +187,7 @@ impl Keeper {
         });
         let keep = |account: Account| {
             let id = account.settings.id.clone();
-            let heart = Arc::new(Heart::new(records.remove(&id).unwrap_or_default()));
+            let heart = Arc::new(Heart::new(account.vendor.kind(), records.remove(&id)));
             (id, shared.keep(account, heart))
         };
         let roster = Roster { kept: accounts.into_iter().map(keep).collect(), ..Roster::default() };
@@ -356,7 +353,12 @@ impl Shared {
         Arc::new(Keeping::new(account, heart, clock, store, self.mentions.clone(), notices))
     }
 
-    fn finish_what_is_unread(self: &Arc<Self>, keeping: &Arc<Keeping>) {
+    /// What an earlier run left to be done for an account that is kept from now on.
+    fn finish_what_was_left(self: &Arc<Self>, keeping: &Arc<Keeping>) {
+        if keeping.is_ahead() {
+            let keeping = keeping.clone();
+            self.tasks.spawn(async move { keeping.catch_up().await });
+        }
         let record = keeping.record();
         if record.unread.is_some() || record.logins.unread.is_some() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
@@ -365,7 +367,7 @@ impl Shared {
 
     /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
     fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
-        self.finish_what_is_unread(keeping);
+        self.finish_what_was_left(keeping);
         if let Some(twin) = self.twin(keeping) {
             let (shared, keeping) = (self.clone(), keeping.clone());
             self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
@@ -381,15 +383,28 @@ fn built_at() -> Timestamp {
 
 fn load(
     store: &dyn Store,
-    configured: &BTreeSet<AccountId>,
+    configured: &BTreeMap<AccountId, VendorKind>,
+    unproven: &BTreeSet<AccountId>,
     now: Timestamp,
-) -> Result<BTreeMap<AccountId, Record>, UnreadableRecord> {
-    let entries = store.load().into_iter().filter(|it| configured.contains(&it.account));
-    entries.map(|it| Ok((it.account.clone(), read_record(&it, now)?))).collect()
+) -> Result<BTreeMap<AccountId, ReadRecord>, UnreadableRecord> {
+    let entries = store.load().into_iter().filter_map(|it| Some((*configured.get(&it.account)?, it)));
+    let read = |it: &Entry, vendor| read_record(it, vendor, unproven.contains(&it.account), now);
+    entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?))).collect()
 }
 
 /// A record as a run takes it over from an earlier one.
-fn read_record(entry: &Entry, now: Timestamp) -> Result<Record, UnreadableRecord> {
+struct ReadRecord {
+    record: Record,
+    /// Whose it is was not on disk so.
+    is_ahead: bool,
+}
+
+fn read_record(
+    entry: &Entry,
+    vendor: VendorKind,
+    is_unproven: bool,
+    now: Timestamp,
+) -> Result<ReadRecord, UnreadableRecord> {
     let account = &entry.account;
     let mut record = codec::decode(&entry.payload, entry.revision)
         .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
@@ -399,9 +414,21 @@ fn read_record(entry: &Entry, now: Timestamp) -> Result<Record, UnreadableRecord
     if record.find_open_login(now) {
         warn!(%account, "a login was open when Latchkey stopped: its reply may be lost; sign in again with a new code");
     }
+    if is_unproven {
+        record.doubt_all();
+    }
+    let said = record.vendor.clone();
+    if let Some(left) = record.belong_to(vendor.as_str(), now) {
+        warn!(
+            %account,
+            "it is configured for {vendor} now, and what is held is of {left}: that is laid aside, and is back if it is \
+             configured for {left} again within 30 days"
+        );
+    }
+    let is_ahead = record.vendor != said;
     record.drop_long_forgotten(now);
     info!(%account, generation = record.generation, "tokens loaded");
-    Ok(record)
+    Ok(ReadRecord { record, is_ahead })
 }
 
 impl Account {

@@ -99,27 +99,34 @@ impl Shared {
     /// An account that was not kept until now; none where what the store has of it cannot be read.
     async fn added(&self, old: &Roster, account: Account, is_unproven: bool) -> Option<Arc<Keeping>> {
         let id = &account.settings.id;
+        let vendor = account.vendor.kind();
         if let Some(heart) = old.leaving.get(id).and_then(Weak::upgrade) {
-            return Some(self.keep(account, heart));
+            if heart.vendor == vendor {
+                return Some(self.keep(account, heart));
+            }
+            error!(account = %id, "it is not kept: a call to {} is still under way for it. Reload again.", heart.vendor);
+            return None;
         }
         // It may have been listed for an earlier life of this account.
         self.inventories.forget(id);
         let record = match self.store.record(id).await {
-            Ok(entry) => entry.map(|it| read_record(&it, self.clock.now())).transpose(),
+            Ok(entry) => entry.map(|it| read_record(&it, vendor, is_unproven, self.clock.now())).transpose(),
             Err(trouble) => {
                 error!(account = %id, "it is not kept: {trouble}. {}", trouble.mend());
                 return None;
             }
         };
-        let record = match record {
-            Ok(record) => record.unwrap_or_default(),
+        let read = match record {
+            Ok(read) => read,
             Err(unreadable) => {
                 error!(account = %id, "it is not kept: {unreadable}");
                 return None;
             }
         };
-        let record = Record { unproven: record.unproven || is_unproven, ..record };
-        let keeping = self.keep(account, Arc::new(Heart::new(record)));
+        let keeping = self.keep(account, Arc::new(Heart::new(vendor, read)));
+        if keeping.is_ahead() {
+            keeping.catch_up().await;
+        }
         if !keeping.status().configured {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
@@ -145,7 +152,7 @@ impl Shared {
             self.plan(&keeping.id);
         }
         for keeping in fresh {
-            self.finish_what_is_unread(&keeping);
+            self.finish_what_was_left(&keeping);
             self.plan(&keeping.id);
         }
     }

@@ -234,8 +234,7 @@ pub(super) fn understand(plain: &[u8]) -> Result<(Document, Vec<(AccountId, Reco
 fn unproven(held: &Held) -> Result<(AccountId, Record), Misunderstood> {
     let record = codec::decode(held.record.secret().expose().as_bytes(), held.revision);
     let mut record = record.map_err(|trouble| Misunderstood::Record { account: held.id.clone(), trouble })?;
-    record.unproven = true;
-    record.forgotten.iter_mut().for_each(|it| it.record.unproven = true);
+    record.doubt_all();
     Ok((held.id.clone(), record))
 }
 

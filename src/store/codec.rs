@@ -52,6 +52,8 @@ pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
 #[derive(Serialize, Deserialize)]
 struct Document {
     v: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vendor: Option<Box<str>>,
     #[serde(default)]
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +98,9 @@ struct Document {
     logins: StoredLogins,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     forgotten: Vec<(Time, Document)>,
+    /// Only in what is forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_move: bool,
     /// Never read by this version: it lets a later one mend what this one misread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Stored>,
@@ -139,8 +144,14 @@ struct StoredSetbacks {
 impl Document {
     fn of(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Self {
         let grant = |it: &Grant| StoredGrant::of(it, persist_access);
+        let forgotten = |it: &Forgotten| {
+            // What another vendor's record holds was stored by the rule of that one, which may need it again.
+            let persist_access = persist_access || it.record.vendor != record.vendor;
+            (it.since.into(), Self { by_move: it.by_move, ..Self::of(&it.record, None, persist_access) })
+        };
         Self {
             v: VERSION,
+            vendor: record.vendor.clone(),
             generation: record.generation,
             current: record.current.as_ref().map(grant),
             previous: record.previous.as_deref().map(grant),
@@ -179,11 +190,8 @@ impl Document {
             unproven: record.unproven,
             last_login_at: record.last_login_at.map(Time::from),
             logins: StoredLogins::of(&record.logins),
-            forgotten: record
-                .forgotten
-                .iter()
-                .map(|it| (it.since.into(), Self::of(&it.record, None, persist_access)))
-                .collect(),
+            forgotten: record.forgotten.iter().map(forgotten).collect(),
+            by_move: false,
             answer: answer.map(Stored::of),
         }
     }
@@ -209,10 +217,11 @@ impl Document {
             Ok(HandledUpdate { proposal: fingerprint(&proposal)?, outcome, generation })
         };
         let forgotten = |(since, document): (Time, Document)| {
-            Ok(Forgotten { since: since.into(), record: document.into_record(0)? })
+            Ok(Forgotten { since: since.into(), by_move: document.by_move, record: document.into_record(0)? })
         };
         Ok(Record {
             revision,
+            vendor: self.vendor,
             generation: self.generation,
             current: self.current.map(StoredGrant::into_grant),
             previous: self.previous.map(|it| Box::new(it.into_grant())),

@@ -41,12 +41,19 @@ pub enum VendorKind {
     Aqara,
 }
 
-impl fmt::Display for VendorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl VendorKind {
+    /// As it is written in the configuration, and in what is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Akuvox => "akuvox",
             Self::Aqara => "aqara",
-        })
+        }
+    }
+}
+
+impl fmt::Display for VendorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What holds whatever happens, in any order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey::account::{Attempt, Class, Code, Ending, FreshTokens, Record, Secret, Settlement};
 use proptest::prelude::*;
@@ -42,6 +42,10 @@ enum Step {
     Recall,
     /// The process ends and starts again.
     Restart,
+    /// The same, and meanwhile the account was given to this vendor.
+    Move {
+        to: &'static str,
+    },
     Pass {
         minutes: u32,
     },
@@ -122,6 +126,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Forget),
         1 => Just(Step::Recall),
         1 => Just(Step::Restart),
+        1 => prop_oneof![Just("akuvox"), Just("aqara")].prop_map(|to| Step::Move { to }),
         2 => (1..3_000u32).prop_map(|minutes| Step::Pass { minutes }),
         1 => (1..10_000u32).prop_map(|hours| Step::ClockBack { hours }),
     ]
@@ -131,6 +136,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Watched {
     bench: Bench,
     taken: BTreeSet<String>,
+    /// At which vendors the account was when it was given which token.
+    given_at: BTreeMap<String, BTreeSet<String>>,
     spent: BTreeSet<String>,
     running: Option<(Attempt, String)>,
     old: Vec<Attempt>,
@@ -144,16 +151,28 @@ fn pair_of(record: &Record) -> (Option<&str>, Option<&str>) {
 }
 
 impl Watched {
-    fn new(bench: Bench) -> Self {
+    fn new(mut bench: Bench) -> Self {
+        bench.record.belong_to("akuvox", bench.now);
         Self {
             bench,
             taken: BTreeSet::new(),
+            given_at: BTreeMap::new(),
             spent: BTreeSet::new(),
             running: None,
             old: Vec::new(),
             n_fresh: 0,
             n_logins: 0,
         }
+    }
+
+    fn vendor(&self) -> String {
+        self.bench.record.vendor.as_deref().unwrap().to_owned()
+    }
+
+    fn given(&mut self, refresh: String) {
+        let vendor = self.vendor();
+        self.given_at.entry(refresh.clone()).or_default().insert(vendor);
+        self.taken.insert(refresh);
     }
 
     fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -167,7 +186,7 @@ impl Watched {
                 if self.spent.contains(&refresh) {
                     prop_assert_eq!(&self.bench.record, &before, "a spent token changed something");
                 } else if result.is_ok() {
-                    self.taken.insert(refresh);
+                    self.given(refresh);
                 } else {
                     prop_assert_eq!(&self.bench.record, &before, "an error changed something");
                 }
@@ -222,7 +241,7 @@ impl Watched {
             Step::Forget => {}
             Step::Recall => {
                 let is_recalled = self.bench.record.recall();
-                prop_assert_eq!(is_recalled, before.held().next().is_none() && !before.forgotten.is_empty());
+                prop_assert_eq!(is_recalled, before.held().next().is_none() && before.has_forgotten());
                 // What it was told before it was forgotten is not told anew.
                 let before = self.bench.record.clone();
                 return self.check(&before);
@@ -230,6 +249,18 @@ impl Watched {
             Step::Restart => {
                 let is_open = self.bench.record.find_open_attempt(self.bench.now);
                 prop_assert_eq!(is_open, self.running.take().is_some());
+            }
+            Step::Move { to } => {
+                self.bench.record.find_open_attempt(self.bench.now);
+                self.running = None;
+                if MOST_FORGOTTEN <= self.bench.record.forgotten.len() {
+                    return Ok(());
+                }
+                let there = self.bench.record.clone();
+                let left = self.bench.record.belong_to(to, self.bench.now);
+                prop_assert_eq!(left.is_some(), there.vendor.as_deref() != Some(to));
+                let before = self.bench.record.clone();
+                return self.check(&before);
             }
             Step::Pass { minutes } => self.bench.pass(minutes * MINUTE),
             Step::ClockBack { hours } => self.bench.now -= hours * HOUR,
@@ -244,7 +275,7 @@ impl Watched {
         match end {
             End::Rotated | End::RefreshOnly => {
                 self.spent.insert(sent.to_owned());
-                self.taken.insert(fresh.clone());
+                self.given(fresh.clone());
                 prop_assert!(matches!(settlement, Settlement::Renewed { .. }), "fresh tokens were dropped");
                 prop_assert_eq!(self.bench.current().1, Some(fresh.as_str()));
             }
@@ -279,7 +310,7 @@ impl Watched {
         let expected = if has_refresh { Some(refresh.clone()) } else { held };
         prop_assert_eq!(self.bench.current().1.map(str::to_owned), expected);
         if has_refresh {
-            self.taken.insert(refresh);
+            self.given(refresh);
         }
         prop_assert!(self.bench.record.dead.is_none() && self.bench.record.doubt.is_none());
         Ok(())
@@ -295,7 +326,7 @@ impl Watched {
         let fresh = FreshTokens { refresh: fresh, ..FreshTokens::default() };
         self.bench.record.check_in(fresh, &self.bench.policy, self.bench.now);
         if brings_refresh {
-            self.taken.insert(refresh);
+            self.given(refresh);
         }
     }
 
@@ -308,6 +339,10 @@ impl Watched {
         for refresh in &self.spent {
             prop_assert!(record.spent.contains(&fingerprint(&Secret::new(refresh.as_str()))));
             prop_assert_ne!(self.bench.next(), Some(refresh.as_str()), "a spent token is next");
+        }
+        if let Some(next) = self.bench.next() {
+            let is_at_home = self.given_at.get(next).is_some_and(|it| it.contains(&self.vendor()));
+            prop_assert!(is_at_home, "{} would be shown to {}", next, self.vendor());
         }
         let highest = record.held().map(|it| it.generation).max().unwrap_or_default();
         prop_assert!(highest <= record.generation);

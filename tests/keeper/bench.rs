@@ -159,8 +159,7 @@ impl Bench {
         vendor_of: impl Fn(&AccountSettings, Arc<dyn Vendor>) -> Arc<dyn Vendor>,
     ) -> House {
         let settings = names.iter().map(|it| self.settings_of(it)).collect();
-        let keeper = Keeper::start(self.accounts(settings, vendor_of), grounds).unwrap();
-        House { notices: keeper.subscribe(), keeper }
+        House::of(Keeper::start(self.accounts(settings, vendor_of), grounds).unwrap())
     }
 
     pub(crate) fn settings_of(&self, name: &str) -> AccountSettings {
@@ -256,6 +255,10 @@ impl Bench {
 }
 
 impl House {
+    pub(crate) fn of(keeper: Keeper) -> Self {
+        Self { notices: keeper.subscribe(), keeper }
+    }
+
     pub(crate) fn status(&self, name: &str) -> Status {
         self.keeper.status(&id(name)).unwrap()
     }

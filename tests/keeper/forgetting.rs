@@ -8,11 +8,11 @@ use latchkey::{
 use crate::bench::{Bench, DAY, FRONT, HOME, HOUR, House, code, id, in_time};
 
 impl House {
-    async fn forget(&self, name: &str) -> Reply {
+    pub(crate) async fn forget(&self, name: &str) -> Reply {
         in_time(self.keeper.ask(Command::Forget { entry_id: id(name) })).await
     }
 
-    async fn recall(&self, name: &str) -> Reply {
+    pub(crate) async fn recall(&self, name: &str) -> Reply {
         in_time(self.keeper.ask(Command::Recall { entry_id: id(name) })).await
     }
 }

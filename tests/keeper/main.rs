@@ -29,3 +29,4 @@ mod storms;
 mod twins;
 mod unreachable;
 mod updates;
+mod vendors;

@@ -8,7 +8,10 @@ use latchkey::account::{
 
 /// Every field has a value of its own. A field that a later version adds has its default here.
 pub(crate) fn everything() -> Record {
-    Record { forgotten: [Forgotten { since: at(60), record: Record { revision: 0, ..full(9) } }].into(), ..full(1) }
+    Record {
+        forgotten: [Forgotten { since: at(60), by_move: false, record: Record { revision: 0, ..full(9) } }].into(),
+        ..full(1)
+    }
 }
 
 /// One as it is on most days: the access token of the vendor is not stored.
@@ -20,6 +23,7 @@ pub(crate) fn plain() -> Record {
 fn full(n: u8) -> Record {
     Record {
         revision: 2,
+        vendor: None,
         generation: 40 + u64::from(n),
         current: Some(grant(n)),
         previous: Some(Box::new(Grant { refresh_end: Some(RefreshEnd::Refused), ..grant(n + 1) })),

@@ -38,6 +38,10 @@ fn outcome() -> impl Strategy<Value = UpdateOutcome> {
     ]
 }
 
+fn vendor() -> impl Strategy<Value = Option<Box<str>>> {
+    prop_oneof![Just(None), Just(Some("akuvox".into())), Just(Some("aqara".into()))]
+}
+
 fn refusals() -> impl Strategy<Value = Refusals> {
     (any::<u32>(), option::of(time())).prop_map(|(count, first_at)| Refusals { count, first_at })
 }
@@ -101,6 +105,7 @@ prop_compose! {
 prop_compose! {
     fn record()(
         (revision, generation, refresh_count) in any::<(u64, u64, u64)>(),
+        vendor in vendor(),
         (fault, unproven) in any::<(bool, bool)>(),
         (current, previous, candidate) in (grants(), grants(), option::of(candidate()).boxed()),
         set_aside in vec(grant(), 0..3).boxed(),
@@ -114,7 +119,7 @@ prop_compose! {
         (last_login_at, logins) in (option::of(time()), logins().boxed()),
     ) -> Record {
         Record {
-            revision, generation, current,
+            revision, vendor, generation, current,
             previous: previous.map(Box::new),
             candidate: candidate.map(Box::new),
             set_aside: set_aside.into(),
@@ -156,10 +161,10 @@ prop_compose! {
 
 /// One that forgot others.
 fn forgetful() -> impl Strategy<Value = Record> {
-    (record().boxed(), vec((time(), record().boxed()), 0..3)).prop_map(|(record, forgotten)| Record {
+    (record().boxed(), vec((time(), any::<bool>(), record().boxed()), 0..3)).prop_map(|(record, forgotten)| Record {
         forgotten: forgotten
             .into_iter()
-            .map(|(since, before)| Forgotten { since, record: Record { revision: 0, ..before } })
+            .map(|(since, by_move, before)| Forgotten { since, by_move, record: Record { revision: 0, ..before } })
             .collect(),
         ..record
     })
@@ -169,8 +174,10 @@ fn without_access(mut record: Record) -> Record {
     let candidate = record.candidate.as_mut().map(|it| &mut it.grant);
     let slots = [candidate, record.current.as_mut(), record.previous.as_deref_mut()].into_iter().flatten();
     slots.chain(&mut record.set_aside).for_each(|it| it.access = None);
-    record.forgotten =
-        record.forgotten.into_iter().map(|it| Forgotten { record: without_access(it.record), ..it }).collect();
+    // Another vendor's rule is its own.
+    for forgotten in record.forgotten.iter_mut().filter(|it| it.record.vendor == record.vendor) {
+        forgotten.record = without_access(std::mem::take(&mut forgotten.record));
+    }
     record
 }
 
