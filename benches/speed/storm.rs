@@ -19,8 +19,8 @@ use crate::{
     talker::Talker,
 };
 
-/// As many refreshes at a time as a user may allow.
-pub(crate) const AT_ONCE: usize = 64;
+/// So many refreshes at a time keep two cores busy. More of them would only have each wait for longer, the manual one too.
+pub(crate) const AT_ONCE: usize = 16;
 const REFRESH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// How many refreshes tell what one takes before the storm.
 const QUIET: usize = 20;
@@ -81,6 +81,8 @@ pub(crate) fn due_together(
     lead: Duration,
 ) -> (House, Instant) {
     let mut house = House::new(mosquitto.port, &format!("refreshes_per_host = {AT_ONCE}"));
+    // Else ten thousand devices would be announced meanwhile, which is another figure.
+    house.alter("announce_delay = \"1s\"", "discovery = false");
     let due_at = Instant::now() + lead;
     let issued_at = Timestamp::now() - REFRESH_EVERY + lead;
     let held = |number: usize, id: String, issued_at| {
