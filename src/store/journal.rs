@@ -20,6 +20,9 @@ pub(super) struct Journal {
     /// Where the last acknowledged frame ends, and the next one will start.
     len: u64,
     newest: HashMap<Name, Position>,
+    /// How many of those are accounts', and how many bytes all of them have together: asked at each write.
+    n_accounts: usize,
+    n_live_bytes: u64,
     health: Health,
 }
 
@@ -67,7 +70,7 @@ impl Journal {
         for (offset, frame) in &scan.frames {
             let position = Position { revision: frame.header.revision, offset: *offset as u64, len: frame.bytes.len() };
             if journal.revision(&frame.header.name) <= position.revision {
-                journal.newest.insert(frame.header.name.clone(), position);
+                journal.note(&frame.header.name, position);
             }
         }
         Ok(journal)
@@ -88,7 +91,7 @@ impl Journal {
 
     /// How many accounts have a record.
     pub(super) fn n_accounts(&self) -> usize {
-        self.newest.keys().filter(|it| matches!(it, Name::Account(_))).count()
+        self.n_accounts
     }
 
     /// Writes the frames and syncs them, all or none: after an error, none of them is the newest of its name, and the next
@@ -119,8 +122,7 @@ impl Journal {
 
     /// Whether most of the file is records that newer ones have replaced.
     pub(super) fn is_bloated(&self) -> bool {
-        let live: u64 = self.newest.values().map(|it| it.len as u64).sum();
-        self.len > COMPACT_ABOVE.max(4 * live)
+        self.len > COMPACT_ABOVE.max(4 * self.n_live_bytes)
     }
 
     /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place.
@@ -135,10 +137,19 @@ impl Journal {
         self.file = self.folder.install(NAME, &bytes)?;
         self.len = 0;
         self.newest.clear();
+        (self.n_accounts, self.n_live_bytes) = (0, 0);
         self.take_in(frames);
         // Until the new name is durable a crash may bring the old file back, so nothing may be promised before.
         self.health = Health::NameUnsynced;
         self.make_well()
+    }
+
+    fn note(&mut self, name: &Name, position: Position) {
+        self.n_live_bytes += position.len as u64;
+        match self.newest.insert(name.clone(), position) {
+            Some(replaced) => self.n_live_bytes -= replaced.len as u64,
+            None => self.n_accounts += usize::from(matches!(name, Name::Account(_))),
+        }
     }
 
     /// The newest frame of each name in the order of the file. Fails where one can no longer be read as it was written.
@@ -172,7 +183,7 @@ impl Journal {
     }
 
     fn new(folder: Arc<Folder>, file: File, len: u64) -> Self {
-        Self { folder, file, len, newest: HashMap::new(), health: Health::Well }
+        Self { folder, file, len, newest: HashMap::new(), n_accounts: 0, n_live_bytes: 0, health: Health::Well }
     }
 
     fn make_well(&mut self) -> io::Result<()> {
@@ -190,7 +201,7 @@ impl Journal {
     fn take_in(&mut self, frames: &[Sealed]) {
         for frame in frames {
             let position = Position { revision: frame.revision, offset: self.len, len: frame.bytes.len() };
-            self.newest.insert(frame.name.clone(), position);
+            self.note(&frame.name, position);
             self.len += frame.bytes.len() as u64;
         }
     }
