@@ -74,7 +74,6 @@ impl Drop for Echo {
 
 /// A client with the settings of `src/vendor/http.rs`.
 pub(crate) fn client() -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().timeout(Duration::from_secs(15)).connect_timeout(Duration::from_secs(5));
     let builder = builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never());
     builder.pool_max_idle_per_host(0).no_proxy().tcp_nodelay(true).build().unwrap()

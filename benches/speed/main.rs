@@ -85,6 +85,8 @@ const fn figure(name: &'static str, what: &'static str, measure: fn(Form) -> Vec
 }
 
 fn main() -> ExitCode {
+    // For the drivers' own clients.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [flag, port] = arguments.as_slice()
         && flag == floor::ECHO

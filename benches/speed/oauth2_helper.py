@@ -19,7 +19,7 @@ HEADERS = {
     "accept": "application/json",
     "accept-language": "en",
     "x-cloud-lang": "en",
-    "api-version": "6.4",
+    "api-version": "6.8",
     "user-agent": "VBell/7.20.5 (iPhone; iOS 26.1; Scale/2.00)",
 }
 
