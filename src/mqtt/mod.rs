@@ -9,6 +9,7 @@ mod backoff;
 mod connection;
 mod failure;
 mod outbox;
+mod presence;
 mod receipts;
 mod session;
 mod subscribed;
