@@ -39,8 +39,9 @@ impl Shared {
         // Where nothing stood in the way, the attempt's own commit asks for room, which spares a way to the store and back.
         if keeping.present().blocked.is_some() {
             self.is_fit(keeping).await?;
+        } else {
+            self.is_clock_fit(keeping)?;
         }
-        self.is_clock_fit(keeping)?;
         let now = self.clock.now();
         if keeping.record().is_from_the_future(now)
             && let Some(vendor_time) = keeping.vendor.server_time().await
