@@ -1,7 +1,5 @@
 //! What a kill, a backup and a broker's memory leave behind.
 
-use std::fs;
-
 use latchkey::{
     account::{Code, Condition, EventType},
     demo::clouds::akuvox::AkuvoxKnobs,
@@ -19,8 +17,7 @@ async fn killed_during_a_refresh(bench: &Bench) {
     let copy = bench.copy_store("killed");
     in_time(ticket.reply).await.unwrap().unwrap();
     house.stop().await;
-    fs::remove_dir_all(bench.store_path()).unwrap();
-    fs::rename(copy, bench.store_path()).unwrap();
+    bench.put_store_back(&copy);
 }
 
 #[tokio::test]
@@ -55,8 +52,7 @@ async fn an_older_copy_of_the_store_is_noticed_by_the_generation_that_the_broker
     house.refresh(HOME).await.unwrap();
     let published = house.status(HOME).generation;
     house.stop().await;
-    fs::remove_dir_all(bench.store_path()).unwrap();
-    fs::rename(backup, bench.store_path()).unwrap();
+    bench.put_store_back(&backup);
 
     let mut house = bench.start(&[HOME]);
     assert_eq!(house.status(HOME).condition, Condition::Ok, "it cannot know yet");

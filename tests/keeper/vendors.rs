@@ -1,8 +1,6 @@
 //! An account whose configuration names another vendor than before: no token of the one is ever shown to the other, and none
 //! is thrown away.
 
-use std::fs;
-
 use latchkey::{
     account::{Code, Condition, Record},
     config::AccountSettings,
@@ -22,7 +20,10 @@ fn moved(bench: &Bench) -> AccountSettings {
 }
 
 fn start_moved(bench: &Bench) -> House {
-    let (_, grounds) = bench.open();
+    start_moved_on(bench, bench.open().1)
+}
+
+fn start_moved_on(bench: &Bench, grounds: Grounds) -> House {
     let accounts = bench.accounts(vec![moved(bench)], |_, vendor| vendor);
     House::of(Keeper::start(accounts, grounds).unwrap())
 }
@@ -97,8 +98,7 @@ async fn a_kill_at_any_moment_of_the_move_leaves_it_as_it_was_or_done() {
     let (store, grounds) = bench.open();
     let disk = Disk::new(store);
     disk.hold(true);
-    let accounts = bench.accounts(vec![moved(&bench)], |_, vendor| vendor);
-    let house = House::of(Keeper::start(accounts, Grounds { store: disk.clone(), ..grounds }).unwrap());
+    let house = start_moved_on(&bench, Grounds { store: disk.clone(), ..grounds });
     disk.until_somebody_waits().await;
     let before = bench.copy_store("before");
     disk.hold(false);
@@ -106,8 +106,7 @@ async fn a_kill_at_any_moment_of_the_move_leaves_it_as_it_was_or_done() {
     let done = bench.copy_store("done");
 
     for copy in [before, done] {
-        fs::remove_dir_all(bench.store_path()).unwrap();
-        fs::rename(copy, bench.store_path()).unwrap();
+        bench.put_store_back(&copy);
         let house = start_moved(&bench);
         assert_eq!(house.status(FRONT).condition, Condition::Missing);
         house.stop().await;
@@ -127,8 +126,7 @@ async fn a_disk_that_takes_nothing_makes_no_difference_to_what_is_shown_to_whom(
     let (store, grounds) = bench.open();
     let disk = Disk::new(store);
     disk.take_commits(false);
-    let accounts = bench.accounts(vec![moved(&bench)], |_, vendor| vendor);
-    let house = House::of(Keeper::start(accounts, Grounds { store: disk.clone(), ..grounds }).unwrap());
+    let house = start_moved_on(&bench, Grounds { store: disk.clone(), ..grounds });
     disk.until_refused().await;
     assert_eq!(house.status(FRONT).condition, Condition::Missing);
     bench.hand.advance(6 * DAY);
@@ -155,8 +153,7 @@ async fn a_refresh_that_was_open_at_a_kill_is_in_doubt_where_it_belongs() {
     let killed = bench.copy_store("killed");
     in_time(ticket.reply).await.unwrap().unwrap();
     house.stop().await;
-    fs::remove_dir_all(bench.store_path()).unwrap();
-    fs::rename(killed, bench.store_path()).unwrap();
+    bench.put_store_back(&killed);
     let n_calls = bench.aqara.counters().calls;
 
     let house = bench.start(&[FRONT]);
