@@ -193,7 +193,7 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
         accounts.push(Held {
             record: Stored::of(&Secret::new(text)),
             revision: entry.revision,
-            spent: spent.iter().filter(|(account, _)| *account == entry.account).map(|(_, it)| *it).collect(),
+            spent: spent.of(&entry.account).to_vec(),
             id: entry.account,
         });
     }

@@ -41,12 +41,15 @@ pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
     struct Versioned {
         v: u32,
     }
-    let version: Versioned = serde_json::from_slice(payload).map_err(|_| CodecError::Damaged)?;
-    if VERSION < version.v {
-        return Err(CodecError::Newer);
+    let is_newer = |v| VERSION < v;
+    match serde_json::from_slice::<Document>(payload) {
+        Ok(document) if is_newer(document.v) => Err(CodecError::Newer),
+        Ok(document) => Ok(document.into_record(revision)),
+        Err(_) => match serde_json::from_slice::<Versioned>(payload) {
+            Ok(version) if is_newer(version.v) => Err(CodecError::Newer),
+            _ => Err(CodecError::Damaged),
+        },
     }
-    let document: Document = serde_json::from_slice(payload).map_err(|_| CodecError::Damaged)?;
-    document.into_record(revision)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,9 +90,9 @@ struct Document {
     #[serde(default)]
     refresh_count: u64,
     #[serde(default)]
-    spent: Vec<String>,
+    spent: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_update: Option<(String, UpdateOutcome, u64)>,
+    last_update: Option<(Fingerprint, UpdateOutcome, u64)>,
     #[serde(default)]
     unproven: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +130,7 @@ struct StoredAttempt {
     started_at: Time,
     slot: StoredSlot,
     generation: u64,
-    fingerprint: String,
+    fingerprint: Fingerprint,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -168,7 +171,7 @@ impl Document {
                 started_at: it.started_at.into(),
                 slot: it.slot.into(),
                 generation: it.generation,
-                fingerprint: it.fingerprint.to_string(),
+                fingerprint: it.fingerprint,
             }),
             unread: record.unread.as_deref().map(StoredUnread::of),
             older_unread: record.older_unread.iter().map(StoredUnread::of).collect(),
@@ -185,8 +188,8 @@ impl Document {
             last_attempt_at: record.last_attempt_at.map(Time::from),
             last_refresh_at: record.last_refresh_at.map(Time::from),
             refresh_count: record.refresh_count,
-            spent: record.spent.iter().map(Fingerprint::to_string).collect(),
-            last_update: record.last_update.map(|it| (it.proposal.to_string(), it.outcome, it.generation)),
+            spent: record.spent.iter().copied().collect(),
+            last_update: record.last_update.map(|it| (it.proposal, it.outcome, it.generation)),
             unproven: record.unproven,
             last_login_at: record.last_login_at.map(Time::from),
             logins: StoredLogins::of(&record.logins),
@@ -196,7 +199,7 @@ impl Document {
         }
     }
 
-    fn into_record(self, revision: u64) -> Result<Record, CodecError> {
+    fn into_record(self, revision: u64) -> Record {
         let candidate = |it: StoredCandidate| Candidate {
             grant: it.grant.into_grant(),
             received_at: it.received_at.into(),
@@ -204,22 +207,20 @@ impl Document {
             failing_since: it.failing_since.map(Timestamp::from),
             refusals: refusals(it.refusals),
         };
-        let attempt = |it: StoredAttempt| {
-            Ok(Attempt {
-                id: it.id,
-                started_at: it.started_at.into(),
-                slot: it.slot.into(),
-                generation: it.generation,
-                fingerprint: fingerprint(&it.fingerprint)?,
-            })
+        let attempt = |it: StoredAttempt| Attempt {
+            id: it.id,
+            started_at: it.started_at.into(),
+            slot: it.slot.into(),
+            generation: it.generation,
+            fingerprint: it.fingerprint,
         };
-        let last_update = |(proposal, outcome, generation): (String, UpdateOutcome, u64)| {
-            Ok(HandledUpdate { proposal: fingerprint(&proposal)?, outcome, generation })
+        let last_update = |(proposal, outcome, generation)| HandledUpdate { proposal, outcome, generation };
+        let forgotten = |(since, document): (Time, Document)| Forgotten {
+            since: since.into(),
+            by_move: document.by_move,
+            record: document.into_record(0),
         };
-        let forgotten = |(since, document): (Time, Document)| {
-            Ok(Forgotten { since: since.into(), by_move: document.by_move, record: document.into_record(0)? })
-        };
-        Ok(Record {
+        Record {
             revision,
             vendor: self.vendor,
             generation: self.generation,
@@ -227,7 +228,7 @@ impl Document {
             previous: self.previous.map(|it| Box::new(it.into_grant())),
             candidate: self.candidate.map(candidate).map(Box::new),
             set_aside: self.set_aside.into_iter().map(StoredGrant::into_grant).collect(),
-            attempt: self.attempt.map(attempt).transpose()?.map(Box::new),
+            attempt: self.attempt.map(attempt).map(Box::new),
             unread: self.unread.map(|it| Box::new(it.into_unread())),
             older_unread: self.older_unread.into_iter().map(StoredUnread::into_unread).collect(),
             doubt: self.doubt.map(|(since, generation)| Doubt { since: since.into(), generation }),
@@ -243,19 +244,14 @@ impl Document {
             last_attempt_at: self.last_attempt_at.map(Timestamp::from),
             last_refresh_at: self.last_refresh_at.map(Timestamp::from),
             refresh_count: self.refresh_count,
-            spent: self.spent.iter().map(|it| fingerprint(it)).collect::<Result<_, _>>()?,
-            last_update: self.last_update.map(last_update).transpose()?,
+            spent: self.spent.into(),
+            last_update: self.last_update.map(last_update),
             unproven: self.unproven,
             last_login_at: self.last_login_at.map(Timestamp::from),
             logins: self.logins.into_logins(),
-            forgotten: self.forgotten.into_iter().map(forgotten).collect::<Result<_, _>>()?,
-        })
+            forgotten: self.forgotten.into_iter().map(forgotten).collect(),
+        }
     }
-}
-
-/// One that is not read would be forgotten, and its token sent again.
-fn fingerprint(text: &str) -> Result<Fingerprint, CodecError> {
-    text.parse().map_err(|_| CodecError::Damaged)
 }
 
 fn stored_refusals(refusals: Refusals) -> StoredRefusals {

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use super::{disk, error::StoreError, folder::Folder, seal::Sealed, spent};
+use sled::IVec;
+
+use super::{disk, error::StoreError, folder::Folder, seal::Sealed, spent, spent::Spent};
 use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
@@ -27,8 +29,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// A minute.
 const TIMER_SLACK_NANOSECONDS: u64 = 60_000_000_000;
 
-/// Keys and values.
-pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+/// Keys and values, as sled holds them.
+pub(super) type Pairs = Vec<(IVec, IVec)>;
 
 pub(super) struct Database {
     path: PathBuf,
@@ -76,15 +78,11 @@ impl Database {
 
     /// All frames, each with its key.
     pub(super) fn frames(&mut self) -> Result<Pairs, StoreError> {
-        self.with(|database| {
-            let frames =
-                database.range(..[spent::SINGLE]).map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec())));
-            frames.collect()
-        })
+        self.with(|database| database.range(..[spent::SINGLE]).collect())
     }
 
     /// Takes frames and spent fingerprints, all or none.
-    pub(super) fn apply(&mut self, frames: &[Sealed], spent: &[(AccountId, Fingerprint)]) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, frames: &[Sealed], spent: &Spent) -> Result<(), StoreError> {
         self.with(|database| {
             let mut batch = sled::Batch::default();
             for frame in frames {
@@ -96,11 +94,7 @@ impl Database {
     }
 
     /// Takes of these frames and fingerprints what it does not have; whether there was any.
-    pub(super) fn bring_up(
-        &mut self,
-        frames: &[Sealed],
-        spent: &[(AccountId, Fingerprint)],
-    ) -> Result<bool, StoreError> {
+    pub(super) fn bring_up(&mut self, frames: &[Sealed], spent: &Spent) -> Result<bool, StoreError> {
         self.with(|database| {
             let mut batch = sled::Batch::default();
             let mut has_news = false;
@@ -125,18 +119,15 @@ impl Database {
 
     /// All spent fingerprints, as they are kept.
     pub(super) fn spent(&mut self) -> Result<Pairs, StoreError> {
-        self.with(|database| {
-            let spent = database.range([spent::SINGLE]..[spent::END]);
-            spent.map(|it| it.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
-        })
+        self.with(|database| database.range([spent::SINGLE]..[spent::END]).collect())
     }
 
     /// Takes pairs that another one had.
-    pub(super) fn copy_in(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+    pub(super) fn copy_in(&mut self, pairs: &[(IVec, IVec)]) -> Result<(), StoreError> {
         self.with(|database| {
             let mut batch = sled::Batch::default();
             for (key, value) in pairs {
-                batch.insert(key.as_slice(), value.as_slice());
+                batch.insert(key, value);
             }
             database.apply_batch(batch)
         })

@@ -1,9 +1,9 @@
 //! What the store reads, each as a function of bytes that come from elsewhere.
 
 use super::{
-    OpenReport, StoreError, archive, backup, codec,
+    Entry, OpenReport, StoreError, archive, backup, codec,
     frame::{self, Name},
-    reconcile::{Copies, Reconciled, reconcile},
+    reconcile::{Copies, reconcile},
     scan::scan,
     seal::Sealer,
 };
@@ -24,7 +24,7 @@ pub(crate) fn read_record(bytes: &[u8]) -> Vec<String> {
         Ok(Err(error)) => return vec![error.to_string()],
         Err(_) => return Vec::new(),
     };
-    let entries = open(&sealed.bytes, None).map(|it| it.entries).unwrap_or_default();
+    let entries = open(&sealed.bytes, None).unwrap_or_default();
     let as_packed = entries.iter().map(|it| codec::decode(&it.payload, it.revision));
     as_packed.chain([codec::decode(bytes, 1)]).filter_map(Result::err).map(|it| it.to_string()).collect()
 }
@@ -36,8 +36,8 @@ pub(crate) fn read_backup(bytes: &[u8]) -> Vec<String> {
     header.into_iter().chain(document).collect()
 }
 
-fn open(journal: &[u8], identity: Option<&[u8]>) -> Result<Reconciled, StoreError> {
+fn open(journal: &[u8], identity: Option<&[u8]>) -> Result<Vec<Entry>, StoreError> {
     let journal = scan(journal)?;
     let copies = Copies { journal: &journal, sled: Some(&[]), identity };
-    reconcile(&copies, &Sealer::new(&KEY), &mut OpenReport::default())
+    reconcile(&copies, &Sealer::new(&KEY), &mut OpenReport::default()).map(|it| it.entries)
 }

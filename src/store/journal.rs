@@ -47,7 +47,7 @@ enum Health {
 impl Journal {
     /// A new journal of these frames, in place of any other.
     pub(super) fn create(folder: Arc<Folder>, frames: &[Sealed]) -> io::Result<Self> {
-        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        let bytes = joined(frames);
         let file = folder.install(NAME, &bytes)?;
         folder.sync()?;
         let mut journal = Self::new(folder, file, 0);
@@ -98,7 +98,7 @@ impl Journal {
     /// append works if the disk does.
     pub(super) fn append(&mut self, frames: &[Sealed]) -> io::Result<()> {
         self.make_well()?;
-        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        let bytes = joined(frames);
         let disk = self.folder.disk();
         if let Err(error) = disk.write(&self.file, &bytes, self.len) {
             if disk.cut(&self.file, self.len).is_err() {
@@ -133,7 +133,7 @@ impl Journal {
 
     /// Puts a new file of these frames in place. A kill at any moment leaves either file whole.
     pub(super) fn replace(&mut self, frames: &[Sealed]) -> io::Result<()> {
-        let bytes = frames.iter().flat_map(|it| &it.bytes).copied().collect::<Vec<_>>();
+        let bytes = joined(frames);
         self.file = self.folder.install(NAME, &bytes)?;
         self.len = 0;
         self.newest.clear();
@@ -205,6 +205,12 @@ impl Journal {
             self.len += frame.bytes.len() as u64;
         }
     }
+}
+
+fn joined(frames: &[Sealed]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frames.iter().map(|it| it.bytes.len()).sum());
+    frames.iter().for_each(|it| bytes.extend_from_slice(&it.bytes));
+    bytes
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@ use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 use super::{
     Entry, KeySource, OpenReport, StoreError, StoreSettings,
     ballast::Ballast,
+    behind::Behind,
     counters::Counters,
     database::{self, Database, Pairs},
     disk::Disk,
     folder::Folder,
-    frame::{self, Name, Parsed},
+    frame::{self, Frame, Name, Parsed},
     journal::{self, Journal},
     key,
-    reconcile::{Copies, Reconciled, reconcile},
+    reconcile::{Copies, reconcile},
     rotate,
     scan::{Scan, scan},
     seal::{Sealed, Sealer, random},
@@ -70,9 +71,18 @@ pub(super) fn open(
         identity: identity.as_deref(),
     };
     let mut reconciled = reconcile(&copies, &sealer, &mut report)?;
-    let (fingerprint_key, identity_frame) = fingerprint_key(&mut reconciled, &sealer, &mut report)?;
+    let (fingerprint_key, key_frame) = match reconciled.fingerprint_key.take() {
+        Some(key) => (key, None),
+        None => {
+            report.fingerprint_key_lost = !report.created;
+            let key = FingerprintKey::from_bytes(random()?);
+            let frame = sealer.seal(&Name::FingerprintKey, 1, key.expose())?;
+            (key, Some(frame))
+        }
+    };
+    let newest = reconciled.newest.as_slice();
 
-    let is_adopted = journal_bytes.is_some() && reconciled.journal_is_whole;
+    let is_adopted = journal_bytes.is_some() && reconciled.journal_is_whole && key_frame.is_none();
     let journal = if is_adopted {
         Journal::adopt(folder.clone(), &scan)
             .map_err(|error| StoreError::io("open", folder.path(journal::NAME), &error))?
@@ -80,10 +90,14 @@ pub(super) fn open(
         if !scan.damaged.is_empty() {
             keep_damaged_journal(&folder, &clock);
         }
-        create_journal(&folder, &ballast, &reconciled.newest)?
+        create_journal(&folder, &ballast, &sealed(newest.iter(), &key_frame))?
     };
-    if identity.as_deref() != Some(identity_frame.as_slice())
-        && let Err(error) = folder.install(IDENTITY, &identity_frame).and_then(|_| folder.sync())
+    let identity_frame = match &key_frame {
+        Some(made) => Some(made.bytes.as_slice()),
+        None => newest.iter().find(|it| it.header.name == Name::FingerprintKey).map(|it| it.bytes),
+    };
+    if identity.as_deref() != identity_frame
+        && let Err(error) = folder.install(IDENTITY, identity_frame.unwrap_or_default()).and_then(|_| folder.sync())
     {
         tracing::warn!(%error, "the store's identity file could not be written; the journal has its content too");
     }
@@ -91,14 +105,14 @@ pub(super) fn open(
         tracing::warn!(%error, "there is no room for the store's ballast; no token is spent until there is");
     }
 
-    let spent = Vec::from_iter(reconciled.spent);
-    let missing: Vec<Sealed> = reconciled.newest.iter().filter(|it| !has(&in_sled, it)).cloned().collect();
-    let was_repaired = database.bring_up(&missing, &spent).unwrap_or(false);
+    let missing = sealed(reconciled.not_in_sled.iter().map(|it| &newest[*it]), &key_frame);
+    let was_repaired = database.bring_up(&missing, &reconciled.spent).unwrap_or(false);
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {
         folder,
         journal,
         database,
+        behind: Behind::default(),
         ballast,
         sealer,
         checkpoint_every: settings.checkpoint_every,
@@ -204,10 +218,9 @@ fn open_sled(
     Ok((database, frames.unwrap_or_default()))
 }
 
-/// Whether a frame is among those of sled, which come in the order of their keys.
-fn has(in_sled: &Pairs, frame: &Sealed) -> bool {
-    let place = in_sled.binary_search_by(|it| it.0.cmp(&frame.name.database_key()));
-    place.is_ok_and(|it| in_sled[it].1 == frame.bytes)
+/// These frames as they are written, and the one of the fingerprint key if it was just made.
+fn sealed<'a>(frames: impl Iterator<Item = &'a Frame<'a>>, key_frame: &Option<Sealed>) -> Vec<Sealed> {
+    frames.map(Sealed::from).chain(key_frame.clone()).collect()
 }
 
 /// Moves sled's files out of the way; they are kept, as they may still hold what nothing else does.
@@ -232,25 +245,6 @@ fn create_journal(folder: &Arc<Folder>, ballast: &Ballast, frames: &[Sealed]) ->
         created = Journal::create(folder.clone(), frames);
     }
     created.map_err(|error| StoreError::io("write", folder.path(journal::NAME), &error))
-}
-
-/// The fingerprint key and its frame; made where there is none.
-fn fingerprint_key(
-    reconciled: &mut Reconciled,
-    sealer: &Sealer,
-    report: &mut OpenReport,
-) -> Result<(FingerprintKey, Vec<u8>), StoreError> {
-    let frame = reconciled.newest.iter().find(|it| it.name == Name::FingerprintKey);
-    if let (Some(key), Some(frame)) = (&reconciled.fingerprint_key, frame) {
-        return Ok((key.clone(), frame.bytes.clone()));
-    }
-    report.fingerprint_key_lost = !report.created;
-    let key = FingerprintKey::from_bytes(random()?);
-    let frame = sealer.seal(&Name::FingerprintKey, 1, key.expose())?;
-    let bytes = frame.bytes.clone();
-    reconciled.newest.push(frame);
-    reconciled.journal_is_whole = false;
-    Ok((key, bytes))
 }
 
 fn log(report: &OpenReport) {

@@ -1,6 +1,8 @@
 //! Puts the journal and sled side by side: for each name the highest revision that can be read wins, wherever it lies.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+
+use sled::IVec;
 
 use zeroize::Zeroizing;
 
@@ -10,40 +12,43 @@ use super::{
     frame::{self, Frame, Name, Parsed},
     record,
     scan::Scan,
-    seal::{Sealed, Sealer},
+    seal::Sealer,
+    spent::Spent,
 };
-use crate::account::{AccountId, Fingerprint, FingerprintKey};
+use crate::account::{Fingerprint, FingerprintKey};
 
 /// The copies, as they were found.
 pub(super) struct Copies<'a> {
     pub(super) journal: &'a Scan<'a>,
     /// Keys and values of sled; nothing where sled was just made, so that it cannot be said to have lost anything.
-    pub(super) sled: Option<&'a [(Vec<u8>, Vec<u8>)]>,
+    pub(super) sled: Option<&'a [(IVec, IVec)]>,
     /// The content of the identity file.
     pub(super) identity: Option<&'a [u8]>,
 }
 
 /// What they come to.
 #[derive(Default)]
-pub(super) struct Reconciled {
+pub(super) struct Reconciled<'a> {
     /// The newest readable frame of each name but the checkpoint.
-    pub(super) newest: Vec<Sealed>,
+    pub(super) newest: Vec<Frame<'a>>,
+    /// Of those, the places of what sled lacks or has otherwise.
+    pub(super) not_in_sled: Vec<usize>,
     pub(super) entries: Vec<Entry>,
     pub(super) notes: HashMap<String, Vec<u8>>,
     pub(super) fingerprint_key: Option<FingerprintKey>,
     /// All spent fingerprints that records of the journal and the newest ones of sled remember.
-    pub(super) spent: BTreeSet<(AccountId, Fingerprint)>,
+    pub(super) spent: Spent,
     pub(super) last_checkpoint: u64,
     /// Whether the journal alone has all of `newest` in its newest frames, with no damage among them.
     pub(super) journal_is_whole: bool,
 }
 
 /// Fails only on frames of a later version. Adds what it finds to the report.
-pub(super) fn reconcile(
-    copies: &Copies<'_>,
+pub(super) fn reconcile<'a>(
+    copies: &Copies<'a>,
     sealer: &Sealer,
     report: &mut OpenReport,
-) -> Result<Reconciled, StoreError> {
+) -> Result<Reconciled<'a>, StoreError> {
     let in_journal = copies.journal.by_name();
     let in_sled = sled_frames(copies.sled.unwrap_or_default())?;
     let checkpointed = copies.journal.checkpointed();
@@ -55,45 +60,53 @@ pub(super) fn reconcile(
     let whole = copies.journal.frames.iter().map(|(_, it)| (&it.header.name, it.header.revision));
     let sled = in_sled.values().map(|it| (&it.header.name, it.header.revision));
     for (name, revision) in damaged.chain(whole).chain(sled) {
-        let highest = known.entry(name.clone()).or_insert(0);
+        let highest = known.entry(name).or_insert(0);
         *highest = revision.max(*highest);
     }
     known.remove(&Name::Checkpoint);
     if let Some(identity) = &identity {
-        known.entry(identity.header.name.clone()).or_insert(0);
+        known.entry(&identity.header.name).or_insert(0);
     }
 
     report.damaged_records += copies.journal.damaged.len() as u64;
     report.damaged_unnamed += copies.journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
     let mut reconciled = Reconciled { journal_is_whole: copies.journal.damaged.is_empty(), ..Reconciled::default() };
     reconciled.last_checkpoint = in_journal.get(&Name::Checkpoint).map_or(0, |it| it[0].header.revision);
-    reconciled.spent = spent_in(copies.journal, sealer);
 
     for (name, highest_known) in known {
-        let from_journal = in_journal.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let opened_journal = from_journal.iter().find_map(|it| open(it, sealer));
-        let opened_sled = in_sled.get(&name).and_then(|it| open(it, sealer));
-        let opened_identity = identity.as_ref().filter(|it| it.header.name == name).and_then(|it| open(it, sealer));
+        let from_journal = in_journal.get(name).map(Vec::as_slice).unwrap_or_default();
+        let mut opened_journal: Option<Opened<'_>> = None;
+        for opened in from_journal.iter().filter_map(|it| open(it, sealer)) {
+            reconciled.spent.note(&opened);
+            opened_journal.get_or_insert(opened);
+        }
+        let from_sled = in_sled.get(name);
+        // Mostly both have the same one, which is unsealed once.
+        let is_in_sled = |it: &Opened<'_>| from_sled.is_some_and(|sled| sled.bytes == it.frame.bytes);
+        let is_in_both = opened_journal.as_ref().is_some_and(is_in_sled);
+        let opened_sled = from_sled.filter(|_| !is_in_both).and_then(|it| open(it, sealer));
+        let opened_identity = identity.as_ref().filter(|it| it.header.name == *name).and_then(|it| open(it, sealer));
 
-        let sled_revision = opened_sled.as_ref().map_or(0, |it| it.revision);
-        let journal_revision = opened_journal.as_ref().map_or(0, |it| it.revision);
-        if let Name::Account(account) = &name
+        let journal_revision = opened_journal.as_ref().map_or(0, Opened::revision);
+        let sled_revision =
+            if is_in_both { journal_revision } else { opened_sled.as_ref().map_or(0, Opened::revision) };
+        if let Name::Account(account) = name
             && copies.sled.is_some()
-            && sled_revision < checkpointed.get(&name).copied().unwrap_or(0)
+            && sled_revision < checkpointed.get(name).copied().unwrap_or(0)
         {
             report.rolled_back.push(account.clone());
         }
         let is_from_sled = sled_revision > journal_revision;
         let chosen = if is_from_sled { opened_sled } else { opened_journal.or(opened_identity) };
         reconciled.journal_is_whole &= match (&chosen, from_journal.first()) {
-            (Some(chosen), Some(top)) => chosen.bytes == top.bytes,
+            (Some(chosen), Some(top)) => chosen.frame.bytes == top.bytes,
             _ => false,
         };
 
-        if let Name::Account(account) = &name {
+        if let Name::Account(account) = name {
             match &chosen {
                 None => report.unreadable.push(account.clone()),
-                Some(chosen) if chosen.revision < highest_known => report.outdated.push(account.clone()),
+                Some(chosen) if chosen.revision() < highest_known => report.outdated.push(account.clone()),
                 Some(_) => {}
             }
             if is_from_sled {
@@ -101,29 +114,29 @@ pub(super) fn reconcile(
             }
         }
         if let Some(chosen) = chosen {
-            reconciled.take(name, chosen);
+            if !is_in_sled(&chosen) {
+                reconciled.not_in_sled.push(reconciled.newest.len());
+            }
+            reconciled.take(chosen);
         }
     }
     Ok(reconciled)
 }
 
 /// The spent fingerprints that any record of a journal remembers.
-pub(super) fn spent_in(journal: &Scan<'_>, sealer: &Sealer) -> BTreeSet<(AccountId, Fingerprint)> {
-    let mut all = BTreeSet::new();
+pub(super) fn spent_in(journal: &Scan<'_>, sealer: &Sealer) -> Spent {
+    let mut all = Spent::default();
     for (_, frame) in &journal.frames {
-        if let Name::Account(account) = &frame.header.name
-            && let Some(Opened { content: Content::Record { spent, .. }, .. }) = open(frame, sealer)
-        {
-            all.extend(spent.into_iter().map(|it| (account.clone(), it)));
+        if let Some(opened) = open(frame, sealer) {
+            all.note(&opened);
         }
     }
     all
 }
 
 /// A frame that unsealed.
-struct Opened {
-    revision: u64,
-    bytes: Vec<u8>,
+struct Opened<'a> {
+    frame: Frame<'a>,
     content: Content,
 }
 
@@ -133,7 +146,7 @@ enum Content {
     FingerprintKey(FingerprintKey),
 }
 
-fn open(frame: &Frame<'_>, sealer: &Sealer) -> Option<Opened> {
+fn open<'a>(frame: &Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
     let mut plain = sealer.unseal(frame)?;
     let content = match &frame.header.name {
         Name::Account(_) => {
@@ -144,16 +157,16 @@ fn open(frame: &Frame<'_>, sealer: &Sealer) -> Option<Opened> {
         Name::FingerprintKey => Content::FingerprintKey(FingerprintKey::from_bytes(plain.as_slice().try_into().ok()?)),
         Name::Checkpoint => return None,
     };
-    Some(Opened { revision: frame.header.revision, bytes: frame.bytes.to_vec(), content })
+    Some(Opened { frame: frame.clone(), content })
 }
 
 /// The frames of sled by name. A value that is no whole frame of its key's name is left out: the journal repairs it.
-fn sled_frames(pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<HashMap<Name, Frame<'_>>, StoreError> {
+fn sled_frames(pairs: &[(IVec, IVec)]) -> Result<HashMap<Name, Frame<'_>>, StoreError> {
     let mut frames = HashMap::new();
     for (key, value) in pairs {
         match frame::parse(value) {
             Parsed::Newer(version) => return Err(StoreError::NewerFormat { version }),
-            Parsed::Frame(frame) if frame.bytes.len() == value.len() && frame.header.name.database_key() == *key => {
+            Parsed::Frame(frame) if frame.bytes.len() == value.len() && *frame.header.name.database_key() == **key => {
                 frames.insert(frame.header.name.clone(), frame);
             }
             _ => tracing::warn!("sled holds a value that is no record; it is repaired from the journal"),
@@ -162,12 +175,27 @@ fn sled_frames(pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<HashMap<Name, Frame<'_>>,
     Ok(frames)
 }
 
-impl Reconciled {
-    fn take(&mut self, name: Name, opened: Opened) {
-        match (&name, opened.content) {
-            (Name::Account(account), Content::Record { spent, payload }) => {
-                self.spent.extend(spent.into_iter().map(|it| (account.clone(), it)));
-                self.entries.push(Entry { account: account.clone(), revision: opened.revision, payload });
+impl Opened<'_> {
+    fn revision(&self) -> u64 {
+        self.frame.header.revision
+    }
+}
+
+impl Spent {
+    fn note(&mut self, opened: &Opened<'_>) {
+        if let (Name::Account(account), Content::Record { spent, .. }) = (&opened.frame.header.name, &opened.content) {
+            self.add(account, spent);
+        }
+    }
+}
+
+impl<'a> Reconciled<'a> {
+    fn take(&mut self, opened: Opened<'a>) {
+        self.spent.note(&opened);
+        let Opened { frame, content } = opened;
+        match (&frame.header.name, content) {
+            (Name::Account(account), Content::Record { payload, .. }) => {
+                self.entries.push(Entry { account: account.clone(), revision: frame.header.revision, payload });
             }
             (Name::Note(name), Content::Note(bytes)) => {
                 self.notes.insert(name.to_string(), bytes);
@@ -175,14 +203,14 @@ impl Reconciled {
             (Name::FingerprintKey, Content::FingerprintKey(key)) => self.fingerprint_key = Some(key),
             _ => return,
         }
-        self.newest.push(Sealed { name, revision: opened.revision, bytes: opened.bytes });
+        self.newest.push(frame);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::scan::scan;
+    use crate::store::{scan::scan, seal::Sealed};
 
     fn sealer() -> Sealer {
         Sealer::new(&[1; 32])
@@ -213,7 +241,7 @@ mod tests {
         }
         let scan = scan(&bytes).unwrap();
         let sled: Option<Vec<_>> =
-            sled.map(|it| it.iter().map(|it| (it.name.database_key(), it.bytes.clone())).collect());
+            sled.map(|it| it.iter().map(|it| (it.name.database_key().into(), it.bytes.as_slice().into())).collect());
         let mut report = OpenReport::default();
         let copies = Copies { journal: &scan, sled: sled.as_deref(), identity: None };
         let reconciled = reconcile(&copies, &sealer(), &mut report).unwrap();

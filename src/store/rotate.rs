@@ -18,6 +18,7 @@ use super::{
     journal, key,
     open::{self, IDENTITY, no_notes},
     seal::{Sealed, Sealer},
+    spent::Spent,
     writer::Writer,
 };
 use crate::clock::Clock;
@@ -118,7 +119,7 @@ fn reseal(
     // sled is made anew, as the old frames would stay in its files for long; only it knows every spent token.
     let mut next = Database::open_as(&folder, NEXT);
     next.copy_in(&writer.database.spent()?)?;
-    next.apply(&frames, &[])?;
+    next.apply(&frames, &Spent::default())?;
     next.checkpoint()?;
     next.close();
     let moving = |error: io::Error| StoreError::io("put the new database in", folder.root(), &error);

@@ -72,6 +72,13 @@ impl Sealer {
     }
 }
 
+impl From<&Frame<'_>> for Sealed {
+    fn from(frame: &Frame<'_>) -> Self {
+        let Header { name, revision, .. } = &frame.header;
+        Self { name: name.clone(), revision: *revision, bytes: frame.bytes.to_vec() }
+    }
+}
+
 /// Random bytes from the operating system.
 pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];

@@ -1,4 +1,4 @@
-//! The fingerprints of spent tokens in sled, which are kept for good. Many share a key: sled pays for each key many times.
+//! The fingerprints of spent tokens, which sled keeps for good. Many share a key there: sled pays for each key many times.
 //!
 //! A run is up to [`LONGEST_RUN`] fingerprints of one account, behind each other in the order in which they came. Its key
 //! is [`RUNS`], the account's id, a zero byte and the number of the run, so an account's runs stand in their order.
@@ -22,17 +22,36 @@ pub(super) const END: u8 = 0x12;
 const LONGEST_RUN: usize = 256;
 const LENGTH: usize = size_of::<Fingerprint>();
 
-/// Adds to `batch` what makes `database` know these fingerprints; whether there was one that it does not know yet.
-pub(super) fn add(database: &Db, batch: &mut Batch, spent: &[(AccountId, Fingerprint)]) -> sled::Result<bool> {
-    let mut by_account = BTreeMap::<_, Vec<_>>::new();
-    for (account, fingerprint) in spent {
-        let new = by_account.entry(account).or_default();
-        if !new.contains(fingerprint) {
-            new.push(*fingerprint);
+/// Fingerprints by account, each once, in the order in which they came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Spent(BTreeMap<AccountId, Vec<Fingerprint>>);
+
+impl Spent {
+    pub(super) fn add(&mut self, account: &AccountId, fingerprints: &[Fingerprint]) {
+        if fingerprints.is_empty() {
+            return;
+        }
+        let known = match self.0.get_mut(account) {
+            Some(known) => known,
+            None => self.0.entry(account.clone()).or_default(),
+        };
+        for fingerprint in fingerprints {
+            if !known.contains(fingerprint) {
+                known.push(*fingerprint);
+            }
         }
     }
+
+    pub(super) fn of(&self, account: &AccountId) -> &[Fingerprint] {
+        self.0.get(account).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Adds to `batch` what makes `database` know these fingerprints; whether there was one that it does not know yet.
+pub(super) fn add(database: &Db, batch: &mut Batch, spent: &Spent) -> sled::Result<bool> {
     let mut is_any_new = false;
-    for (account, mut new) in by_account {
+    for (account, spent) in &spent.0 {
+        let mut new = spent.clone();
         let newest = retain_unknown(database, account, &mut new)?;
         is_any_new |= !new.is_empty();
         append(batch, account, newest, &new);
@@ -104,20 +123,23 @@ mod tests {
         sled::Config::new().temporary(true).open().unwrap()
     }
 
-    fn spent(account: &str, numbers: impl IntoIterator<Item = u64>) -> Vec<(AccountId, Fingerprint)> {
-        let account: AccountId = account.parse().unwrap();
-        numbers.into_iter().map(|it| (account.clone(), Fingerprint::from_bytes(it.to_be_bytes()))).collect()
+    fn spent(account: &str, numbers: impl IntoIterator<Item = u64>) -> Spent {
+        let fingerprints = Vec::from_iter(numbers.into_iter().map(|it| Fingerprint::from_bytes(it.to_be_bytes())));
+        let mut spent = Spent::default();
+        spent.add(&account.parse().unwrap(), &fingerprints);
+        spent
     }
 
-    fn take(database: &Db, spent: &[(AccountId, Fingerprint)]) -> bool {
+    fn take(database: &Db, spent: &Spent) -> bool {
         let mut batch = Batch::default();
         let is_any_new = add(database, &mut batch, spent).unwrap();
         database.apply_batch(batch).unwrap();
         is_any_new
     }
 
-    fn knows(database: &Db, spent: &[(AccountId, Fingerprint)]) -> bool {
-        spent.iter().all(|(account, it)| contains(database, account, *it).unwrap())
+    fn knows(database: &Db, spent: &Spent) -> bool {
+        let mut each = spent.0.iter().flat_map(|(account, all)| all.iter().map(move |it| (account, it)));
+        each.all(|(account, it)| contains(database, account, *it).unwrap())
     }
 
     #[test]
@@ -127,9 +149,12 @@ mod tests {
             assert!(take(&database, &spent("home", [number])), "{number}");
         }
         // An account's id may begin like another's; a store that is brought up gets many at once.
-        let many = [spent("home_2", 0..1000), spent("other", [7, 7, 8])].concat();
+        let mut many = spent("home_2", 0..1000);
+        many.0.extend(spent("other", [7, 7, 8]).0);
+        assert_eq!(many.of(&"other".parse().unwrap()).len(), 2);
         assert!(take(&database, &many));
-        assert!(!take(&database, &many) && !take(&database, &spent("home", 0..100)) && !take(&database, &[]));
+        assert!(!take(&database, &many) && !take(&database, &spent("home", 0..100)));
+        assert!(!take(&database, &Spent::default()));
         assert!(knows(&database, &many) && knows(&database, &spent("home", 0..100)));
         for (account, number) in [("home", 100), ("home_2", 1000), ("other", 1), ("another", 7)] {
             assert!(!knows(&database, &spent(account, [number])), "{account} {number}");
@@ -152,8 +177,9 @@ mod tests {
     fn what_the_first_version_wrote_is_known() {
         let database = database();
         let old = spent("home", [1, 2]);
-        for (account, fingerprint) in &old {
-            database.insert(key(SINGLE, account, fingerprint.as_bytes()), &[]).unwrap();
+        let home = "home".parse().unwrap();
+        for fingerprint in old.of(&home) {
+            database.insert(key(SINGLE, &home, fingerprint.as_bytes()), &[]).unwrap();
         }
         assert!(knows(&database, &old) && !knows(&database, &spent("home", [3])));
         assert!(!take(&database, &old) && take(&database, &spent("home", [2, 3])));

@@ -1,14 +1,12 @@
 //! What the writer does between requests: checkpoints, compaction, and getting a broken sled back.
 
-use std::{collections::BTreeSet, io, sync::atomic::Ordering::Relaxed};
+use std::{io, sync::atomic::Ordering::Relaxed};
 
 use super::{
-    StoreError, database::Database, frame::Name, open::set_aside, reconcile::spent_in, scan::scan, writer::Writer,
+    StoreError, database::Database, frame::Name, open::set_aside, reconcile::spent_in, scan::scan, spent::Spent,
+    writer::Writer,
 };
-use crate::{
-    account::{AccountId, Fingerprint},
-    clock::LOOK_AGAIN,
-};
+use crate::clock::LOOK_AGAIN;
 
 /// Above this length the journal is compacted even if sled cannot be made durable: every newest record still carries its
 /// recent fingerprints, and a journal that fills the disk would help nobody.
@@ -18,9 +16,12 @@ const COMPACT_WITHOUT_SLED_ABOVE: u64 = 16 * 1024 * 1024;
 const COMPACT_AGAIN_AFTER: u64 = 1024 * 1024;
 
 impl Writer {
-    /// What can be done between requests: mend sled, make the ballast again, checkpoint, compact.
+    /// What can be done between requests: give sled what it lacks, mend it, make the ballast again, checkpoint, compact.
     pub(super) fn look_after(&mut self) {
         let now = self.clock.monotonic();
+        if self.behind.is_far(now) {
+            self.follow();
+        }
         if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {
             self.last_heal = now;
             self.heal();
@@ -38,9 +39,17 @@ impl Writer {
         }
     }
 
+    /// Gives sled what the journal has taken meanwhile, so that it outlives a kill there, too.
+    pub(super) fn follow(&mut self) {
+        let Some((frames, spent)) = self.behind.take() else { return };
+        // A failure was logged and broke sled off; it is brought up from the journal later.
+        let _ = self.database.apply(&frames, &spent).and_then(|()| self.database.hand_over());
+    }
+
     /// Makes sled durable and says so in the journal, with a revision above `last`.
     pub(super) fn checkpoint(&mut self, last: u64) -> Result<(), StoreError> {
         self.last_checkpoint = self.clock.monotonic();
+        self.follow();
         self.database.checkpoint()?;
         let marker = self.sealer.seal(&Name::Checkpoint, last + 1, &[])?;
         self.write(&[marker])?;
@@ -75,7 +84,7 @@ impl Writer {
     }
 
     /// The fingerprints that the journal's records remember.
-    pub(super) fn spent_in_journal(&self) -> Result<BTreeSet<(AccountId, Fingerprint)>, StoreError> {
+    pub(super) fn spent_in_journal(&self) -> Result<Spent, StoreError> {
         let bytes = self.journal.read().map_err(|error| self.cannot_read(&error))?;
         Ok(spent_in(&scan(&bytes)?, &self.sealer))
     }
@@ -100,7 +109,7 @@ impl Writer {
         let spent = self.spent_in_journal()?;
         let mut newest = self.journal.newest_frames().map_err(|error| self.cannot_read(&error))?;
         newest.retain(|it| it.name != Name::Checkpoint);
-        if self.database.bring_up(&newest, &Vec::from_iter(spent))? {
+        if self.database.bring_up(&newest, &spent)? {
             self.database.checkpoint()?;
         }
         Ok(())

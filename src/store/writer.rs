@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     Commit, Entry, OpenReport, StoreError,
     ballast::Ballast,
+    behind::Behind,
     counters::Counters,
     database::Database,
     folder::Folder,
@@ -32,6 +33,9 @@ use crate::{
 
 /// One write takes no more changes than this, so that the first caller does not wait for the last.
 const MAX_BATCH: usize = 512;
+
+/// When nobody asks for so long, sled gets what it lacks: between the two commits of a refresh lies a call to a vendor.
+const QUIET: Duration = Duration::from_millis(2);
 
 /// Keeps a checkpoint that fails again and again from turning the thread into a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -57,6 +61,7 @@ pub(super) enum Change {
 pub(super) struct Writer {
     pub(super) journal: Journal,
     pub(super) database: Database,
+    pub(super) behind: Behind,
     pub(super) ballast: Ballast,
     pub(super) sealer: Sealer,
     pub(super) clock: Clock,
@@ -84,6 +89,7 @@ impl Writer {
                 None => match self.wait(requests) {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
+                        self.follow();
                         self.look_after();
                         continue;
                     }
@@ -143,18 +149,16 @@ impl Writer {
             let passed = self.clock.monotonic().saturating_sub(self.last_checkpoint);
             timeout = self.checkpoint_every.saturating_sub(passed).clamp(SHORTEST_WAIT, LOOK_AGAIN);
         }
-        requests.recv_timeout(timeout)
+        requests.recv_timeout(if self.behind.is_empty() { timeout } else { timeout.min(QUIET) })
     }
 
-    /// Seals and writes the changes, answers, and only then gives them to sled.
+    /// Seals and writes the changes and answers; sled gets them later.
     pub(super) fn take(&mut self, changes: Vec<Change>) {
         let mut frames = Vec::new();
-        let mut spent = Vec::new();
         let mut revisions = HashMap::new();
         let needs_room = changes.iter().any(|it| matches!(it, Change::Commit { commit, .. } if commit.needs_room));
         let room = if needs_room { self.check_room() } else { Ok(()) };
-        let outcomes: Vec<_> =
-            changes.iter().map(|it| self.seal(it, &room, &mut revisions, &mut frames, &mut spent)).collect();
+        let outcomes: Vec<_> = changes.iter().map(|it| self.seal(it, &room, &mut revisions, &mut frames)).collect();
         let written = if frames.is_empty() { Ok(()) } else { self.write(&frames) };
         match &written {
             Ok(()) => self.counters.commits.fetch_add(frames.len() as u64, Relaxed),
@@ -167,7 +171,13 @@ impl Writer {
             // A conflict with a change that was not written is none, so the failure is everybody's answer.
             let outcome = written.clone().and(outcome);
             match change {
-                Change::Commit { reply, .. } => drop(reply.send(outcome)),
+                Change::Commit { commit, reply } => {
+                    let is_taken = outcome.is_ok();
+                    let _ = reply.send(outcome);
+                    if is_taken {
+                        self.behind.add_spent(&commit.account, &commit.spent);
+                    }
+                }
                 Change::Note { name, bytes, reply } => {
                     if outcome.is_ok() {
                         self.notes.write().unwrap_or_else(PoisonError::into_inner).insert(name, bytes);
@@ -178,9 +188,7 @@ impl Writer {
         }
         if written.is_ok() && !frames.is_empty() {
             self.is_dirty = true;
-            // A failure was logged and broke sled off; it is brought up from the journal later. What the system has
-            // outlives a kill, so that even then there are two copies of what was promised.
-            let _ = self.database.apply(&frames, &spent).and_then(|()| self.database.hand_over());
+            self.behind.add(frames, self.clock.monotonic());
         }
     }
 
@@ -191,7 +199,6 @@ impl Writer {
         room: &Result<(), StoreError>,
         revisions: &mut HashMap<Name, u64>,
         frames: &mut Vec<Sealed>,
-        spent: &mut Vec<(AccountId, Fingerprint)>,
     ) -> Result<u64, StoreError> {
         let newest = |name: &Name, revisions: &HashMap<Name, u64>| {
             revisions.get(name).copied().unwrap_or_else(|| self.journal.revision(name))
@@ -208,7 +215,6 @@ impl Writer {
                 }
                 let content = record::pack(&commit.spent, &commit.payload)?;
                 let sealed = self.sealer.seal(&name, found + 1, &content)?;
-                spent.extend(commit.spent.iter().map(|it| (commit.account.clone(), *it)));
                 (name, found + 1, sealed)
             }
             Change::Note { name, bytes, .. } => {
@@ -257,9 +263,10 @@ impl Writer {
 
     fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.heal();
+        self.follow();
         let known = self.database.is_spent(account, fingerprint);
         // Without sled the journal can still say yes, but not no.
-        if known.is_err() && self.spent_in_journal()?.contains(&(account.clone(), fingerprint)) {
+        if known.is_err() && self.spent_in_journal()?.of(account).contains(&fingerprint) {
             return Ok(true);
         }
         known
@@ -420,6 +427,23 @@ mod tests {
         assert_eq!(bench.commit(2), Ok(2));
         assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
         assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
+    }
+
+    #[test]
+    fn sled_follows_when_it_is_far_behind_and_before_anybody_relies_on_it() {
+        let mut bench = bench();
+        let has = |bench: &mut Bench, number| bench.writer.database.is_spent(&home(), spent(number)).unwrap();
+        bench.commit(1).unwrap();
+        bench.writer.look_after();
+        assert!(!has(&mut bench, 1), "whoever commits next would wait for it");
+        bench.hand.advance(Duration::from_secs(1));
+        bench.writer.look_after();
+        assert!(has(&mut bench, 1));
+        bench.commit(2).unwrap();
+        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
+        bench.commit(3).unwrap();
+        bench.writer.checkpoint_now().unwrap();
+        assert!(has(&mut bench, 3));
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! What the journal has taken and sled is still to get: of each name the newest frame, and every fingerprint.
+//!
+//! sled follows as soon as nobody waits for the journal, so that whoever does has the disk and the processor for himself. Of a
+//! refresh that has ended by then it gets one record instead of two. A kill before leaves what was promised in the journal
+//! alone, from which the next start gives sled what it lacks.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{frame::Name, seal::Sealed, spent::Spent};
+use crate::account::{AccountId, Fingerprint};
+
+/// However much is asked, sled follows after so long, or when it lacks so many names.
+const LATEST: Duration = Duration::from_millis(100);
+const MOST: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Behind {
+    frames: HashMap<Name, Sealed>,
+    spent: Spent,
+    /// When the first of them came.
+    since: Duration,
+}
+
+impl Behind {
+    pub(super) fn add(&mut self, frames: Vec<Sealed>, now: Duration) {
+        if self.is_empty() {
+            self.since = now;
+        }
+        self.frames.extend(frames.into_iter().map(|it| (it.name.clone(), it)));
+    }
+
+    /// Fingerprints that a frame carries which is added next.
+    pub(super) fn add_spent(&mut self, account: &AccountId, fingerprints: &[Fingerprint]) {
+        self.spent.add(account, fingerprints);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether sled is to follow, though others may wait meanwhile.
+    pub(super) fn is_far(&self, now: Duration) -> bool {
+        MOST <= self.frames.len() || !self.is_empty() && LATEST <= now.saturating_sub(self.since)
+    }
+
+    /// All of it, after which sled lacks nothing; none where it did not.
+    pub(super) fn take(&mut self) -> Option<(Vec<Sealed>, Spent)> {
+        let Self { frames, spent, .. } = std::mem::take(self);
+        (!frames.is_empty()).then(|| (frames.into_values().collect(), spent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::seal::Sealer;
+
+    fn frame(account: &str, revision: u64) -> Sealed {
+        Sealer::new(&[1; 32]).seal(&Name::Account(account.parse().unwrap()), revision, b"x").unwrap()
+    }
+
+    #[test]
+    fn the_newest_of_each_name_and_every_fingerprint_is_given_once() {
+        let (mut behind, home) = (Behind::default(), "home".parse().unwrap());
+        let spent = [1, 2, 3].map(|it| Fingerprint::from_bytes([it; 8]));
+        for revision in 1..=3 {
+            behind.add_spent(&home, &spent[..revision]);
+            behind.add(vec![frame("home", revision as u64)], Duration::ZERO);
+        }
+        behind.add(vec![frame("work", 1)], Duration::ZERO);
+        let (frames, all_spent) = behind.take().unwrap();
+        let mut revisions = Vec::from_iter(frames.iter().map(|it| (it.name.text(), it.revision)));
+        revisions.sort_unstable();
+        assert_eq!(revisions, [("home", 3), ("work", 1)]);
+        assert_eq!(all_spent.of(&home), spent);
+        assert!(behind.take().is_none());
+    }
+
+    #[test]
+    fn sled_is_far_behind_after_a_while_or_when_it_lacks_many() {
+        let mut behind = Behind::default();
+        let second = Duration::from_secs(1);
+        assert!(!behind.is_far(second));
+        behind.add(vec![frame("home", 1)], second);
+        behind.add(vec![frame("home", 2)], second + LATEST / 2);
+        assert!(!behind.is_far(second) && behind.is_far(second + LATEST));
+        for number in 1..MOST {
+            assert!(!behind.is_far(second), "{number}");
+            behind.add(vec![frame(&format!("account_{number}"), 1)], second);
+        }
+        assert!(behind.is_far(second));
+    }
+}
