@@ -2,7 +2,7 @@
 //! the broker did not keep the session.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -40,6 +40,8 @@ pub(super) enum NotSent {
 struct Queue {
     entries: BTreeMap<i64, Entry>,
     retained: HashMap<String, i64>,
+    /// Where those are that say nothing lasting.
+    passing: BTreeSet<i64>,
     /// What those that say nothing lasting weigh together, in bytes.
     passing_weight: usize,
 }
@@ -218,22 +220,22 @@ impl Queue {
     }
 
     fn remove_oldest_passing(&mut self) -> Option<Entry> {
-        let (place, _) = self.entries.iter().find(|(_, it)| !it.message.is_lasting())?;
-        self.take(*place)
+        self.take(*self.passing.first()?)
     }
 
-    /// Nothing at QoS 0 is retained, so no place of a topic goes with it.
+    /// Nothing at QoS 0 lasts.
     fn drop_fleeting(&mut self) {
-        let weight = &mut self.passing_weight;
-        self.entries.retain(|_, it| {
-            let is_kept = it.message.qos == Qos::AtLeastOnce;
-            *weight -= if is_kept { 0 } else { it.passing_weight() };
-            is_kept
-        });
+        let is_fleeting = |it: &i64| self.entries.get(it).is_some_and(|it| it.message.qos == Qos::AtMostOnce);
+        for place in Vec::from_iter(self.passing.iter().copied().filter(is_fleeting)) {
+            self.take(place);
+        }
     }
 
     fn put(&mut self, place: i64, entry: Entry) {
         self.passing_weight += entry.passing_weight();
+        if !entry.message.is_lasting() {
+            self.passing.insert(place);
+        }
         if entry.message.retain {
             self.retained.insert(entry.message.topic.clone(), place);
         }
@@ -242,6 +244,7 @@ impl Queue {
 
     fn take(&mut self, place: i64) -> Option<Entry> {
         let entry = self.entries.remove(&place)?;
+        self.passing.remove(&place);
         self.passing_weight -= entry.passing_weight();
         if entry.message.retain {
             self.retained.remove(&entry.message.topic);
