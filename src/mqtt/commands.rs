@@ -152,7 +152,7 @@ impl Commands {
     /// not done late either; it is subscribed to at QoS 0, which some brokers keep for those who are away all the same.
     fn judge(&self, command: Command, verb: Verb, message: &Inbound) -> Result<Command, CommandError> {
         let entry_id = command.entry_id();
-        if self.keeper.status(entry_id).is_none() {
+        if self.keeper.card(entry_id).is_none() {
             // The id is not shown: what looks like one may be a token in the wrong place.
             return Err(CommandError::new(Code::UnknownAccount, verb.as_str()));
         }
