@@ -23,6 +23,9 @@ impl Section<'_> {
         example: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
+        if self.lacks(key) {
+            return None;
+        }
         self.read(key, &format!("\"{example}\""), |found| {
             let text = found.text()?;
             parse(text).map_err(|why| invalid(why, text))
@@ -65,6 +68,9 @@ impl Section<'_> {
     }
 
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
+        if self.lacks(key) {
+            return default;
+        }
         let read = self.read(key, &default.to_string(), |found| match &found.kind {
             ValueKind::Boolean(it) => Ok(*it),
             ValueKind::String(text) if found.variable.is_some() => {
@@ -76,6 +82,9 @@ impl Section<'_> {
     }
 
     pub(super) fn whole_number(&mut self, key: &str, range: RangeInclusive<u16>, default: u16) -> u16 {
+        if self.lacks(key) {
+            return default;
+        }
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let read = self.read(key, &default.to_string(), |found| {
             let text = match &found.kind {
@@ -101,6 +110,9 @@ impl Section<'_> {
         range: RangeInclusive<Duration>,
         example: Duration,
     ) -> Option<Duration> {
+        if self.lacks(key) {
+            return None;
+        }
         let (shortest, longest) = (format_duration(*range.start()), format_duration(*range.end()));
         let expected = format!("a duration from \"{shortest}\" to \"{longest}\"");
         self.read(key, &format!("\"{}\"", format_duration(example)), |found| {

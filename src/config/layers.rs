@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use config::{Config, ConfigError as LayerError, Environment, File, FileFormat, Source, Value};
+use config::{Config, ConfigError as LayerError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::errors::{ConfigError, Findings, Problem};
 
@@ -16,8 +16,8 @@ pub(super) type Table = BTreeMap<String, Value>;
 ///
 /// A value knows its origin only if it came from the environment.
 /// An environment variable that is empty counts as not set, since compose files pass `${UNSET}` that way.
-pub(super) fn merge(file: Option<&Path>, environment: &HashMap<String, String>, findings: &Findings) -> Option<Table> {
-    let text = match file {
+pub(super) fn merge(path: Option<&Path>, environment: &HashMap<String, String>, findings: &Findings) -> Option<Table> {
+    let text = match path {
         Some(path) => read_file(path, findings)?,
         None => String::new(),
     };
@@ -26,17 +26,34 @@ pub(super) fn merge(file: Option<&Path>, environment: &HashMap<String, String>, 
         .separator("__")
         .ignore_empty(true)
         .source(Some(environment.clone()));
-    let layers = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).add_source(environment).build();
-    match layers.and_then(|it| it.collect()) {
-        Ok(values) => Some(values.into_iter().collect()),
+    let file = File::from_str(&text, FileFormat::Toml).collect();
+    let environment = Config::builder().add_source(environment).build().and_then(|it| it.collect());
+    match file.and_then(|file| Ok((file, environment?))) {
+        Ok((mut values, environment)) => {
+            lay_over(&mut values, environment);
+            Some(values.into_iter().collect())
+        }
         Err(error) => {
             findings.push(ConfigError {
-                key: file.map_or_else(|| "environment".to_owned(), |it| it.display().to_string()),
+                key: path.map_or_else(|| "environment".to_owned(), |it| it.display().to_string()),
                 variable: None,
                 problem: Problem::Syntax(without_excerpt(&error)),
                 mend: "mend the line; a text stands in quotes: `host = \"localhost\"`".to_owned(),
             });
             None
+        }
+    }
+}
+
+/// As the builder of `config` does it, which copies all values of all layers; there may be those of very many accounts.
+fn lay_over(values: &mut Map<String, Value>, upper: Map<String, Value>) {
+    for (key, mut value) in upper {
+        if let (Some(Value { kind: ValueKind::Table(below), .. }), ValueKind::Table(table)) =
+            (values.get_mut(&key), &mut value.kind)
+        {
+            lay_over(below, std::mem::take(table));
+        } else {
+            values.insert(key, value);
         }
     }
 }

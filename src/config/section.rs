@@ -88,6 +88,16 @@ impl<'a> Section<'a> {
         self.values.contains_key(key)
     }
 
+    /// Whether there is nothing to be read of `key`, which counts as asked for then. What only an error would say is not
+    /// worth putting together for each of the many keys that most leave at their defaults.
+    pub(super) fn lacks(&mut self, key: &str) -> bool {
+        let lacks = !self.has(key);
+        if lacks {
+            self.known.push(key.to_owned());
+        }
+        lacks
+    }
+
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
