@@ -5,7 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+};
 use tracing::error;
 
 use crate::{clock::Clock, service::Service, systemd};
@@ -48,9 +51,12 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
 }
 
 async fn reload(args: &ConfigArgs, service: &Service) {
-    match args.read() {
-        Ok(settings) => service.reload(settings).await,
-        Err(errors) => {
+    let args = args.clone();
+    // Very many accounts take a while, and everything else goes on meanwhile.
+    match spawn_blocking(move || args.read()).await {
+        Err(_) => error!("reading the configuration ended by a fault of ours; Latchkey goes on with the one before"),
+        Ok(Ok(settings)) => service.reload(settings).await,
+        Ok(Err(errors)) => {
             for error in &errors {
                 error!("{}: {}. Mend: {}", error.place(), error.problem, error.mend);
             }

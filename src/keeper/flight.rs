@@ -2,10 +2,12 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tracing::error;
 
@@ -123,10 +125,8 @@ impl Shared {
         let started = Flight(handle);
         let (shared, keeping) = (self.clone(), keeping.clone());
         self.tasks.spawn(async move {
-            let flown = tokio::spawn({
-                let (shared, keeping, errand) = (shared.clone(), keeping.clone(), errand.clone());
-                async move { shared.fly(&keeping, errand).await }
-            });
+            // What a panic leaves half done is the flight's own: a record is replaced as a whole.
+            let flown = AssertUnwindSafe(shared.fly(&keeping, errand.clone())).catch_unwind();
             let landed = match flown.await {
                 Ok(landed) => landed,
                 Err(_) => shared.crashed(&keeping, &errand).await,

@@ -32,7 +32,8 @@ pub(super) struct Keeping {
     pub(super) id: AccountId,
     pub(super) card: Arc<Card>,
     pub(super) vendor: Arc<dyn Vendor>,
-    pub(super) policy: Policy,
+    /// One for all accounts that are kept alike.
+    pub(super) policy: Arc<Policy>,
     pub(super) clock: Clock,
     pub(super) heart: Arc<Heart>,
     store: Arc<dyn Store>,
@@ -69,7 +70,7 @@ impl Heart {
     /// Of an account of this vendor; none is read where the store has nothing of it.
     pub(super) fn new(vendor: VendorKind, read: Option<ReadRecord>) -> Self {
         let blank = || ReadRecord {
-            record: Record { vendor: Some(vendor.as_str().into()), ..Record::default() },
+            record: Arc::new(Record { vendor: Some(vendor.as_str().into()), ..Record::default() }),
             is_ahead: false,
         };
         let ReadRecord { record, is_ahead } = read.unwrap_or_else(blank);
@@ -77,7 +78,7 @@ impl Heart {
             vendor,
             flight: Mutex::default(),
             tallies: Tallies::default(),
-            record: RwLock::new(Arc::new(record)),
+            record: RwLock::new(record),
             is_ahead: AtomicBool::new(is_ahead),
             turn: tokio::sync::Mutex::default(),
             present: Mutex::default(),
@@ -93,6 +94,7 @@ impl Heart {
 impl Keeping {
     pub(super) fn new(
         account: Account,
+        policy: Arc<Policy>,
         heart: Arc<Heart>,
         clock: Clock,
         store: Arc<dyn Store>,
@@ -101,12 +103,11 @@ impl Keeping {
     ) -> Self {
         mentions.note(&account.settings.id, &Record::default(), &heart.record(), || {});
         let card = Arc::new(Card::of(&account.settings));
-        let policy = account.policy();
         Self { id: card.id.clone(), card, vendor: account.vendor, policy, clock, heart, store, mentions, notices }
     }
 
     /// The same account, configured otherwise.
-    pub(super) fn configured(&self, card: Card, vendor: Arc<dyn Vendor>, policy: Policy) -> Self {
+    pub(super) fn configured(&self, card: Card, vendor: Arc<dyn Vendor>, policy: Arc<Policy>) -> Self {
         Self { card: Arc::new(card), vendor, policy, ..self.clone() }
     }
 

@@ -139,6 +139,7 @@ struct Shared {
     limits: Limits,
     quotas: Quotas,
     inventories: Inventories,
+    last_policy: Mutex<Option<Arc<Policy>>>,
     /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
     proposals: tokio::sync::Mutex<()>,
     /// When the schedule was looked at last, in milliseconds of monotonic time.
@@ -180,6 +181,7 @@ impl Keeper {
             notices,
             first: Mutex::new(Some(first)),
             agenda: Agenda::default(),
+            last_policy: Mutex::default(),
             proposals: tokio::sync::Mutex::default(),
             looked_at: AtomicU64::default(),
             tasks: TaskTracker::new(),
@@ -349,8 +351,19 @@ impl Shared {
     }
 
     fn keep(&self, account: Account, heart: Arc<Heart>) -> Arc<Keeping> {
+        let policy = self.policy(&account);
         let (clock, store, notices) = (self.clock.clone(), self.store.clone(), self.notices.clone());
-        Arc::new(Keeping::new(account, heart, clock, store, self.mentions.clone(), notices))
+        Arc::new(Keeping::new(account, policy, heart, clock, store, self.mentions.clone(), notices))
+    }
+
+    /// That of the account before where it is the same: very many accounts are kept alike.
+    fn policy(&self, account: &Account) -> Arc<Policy> {
+        let policy = account.policy();
+        let mut last = self.last_policy.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(same) if **same == policy => same.clone(),
+            _ => last.insert(Arc::new(policy)).clone(),
+        }
     }
 
     /// What an earlier run left to be done for an account that is kept from now on.
@@ -394,7 +407,7 @@ fn load(
 
 /// A record as a run takes it over from an earlier one.
 struct ReadRecord {
-    record: Record,
+    record: Arc<Record>,
     /// Whose it is was not on disk so.
     is_ahead: bool,
 }
@@ -428,7 +441,7 @@ fn read_record(
     let is_ahead = record.vendor != said;
     record.drop_long_forgotten(now);
     info!(%account, generation = record.generation, "tokens loaded");
-    Ok(ReadRecord { record, is_ahead })
+    Ok(ReadRecord { record: Arc::new(record), is_ahead })
 }
 
 impl Account {

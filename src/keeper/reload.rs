@@ -77,7 +77,7 @@ impl Keeper {
 impl Shared {
     /// The account as it is configured now, with the heart that it has; the same one where nothing is different.
     fn changed(&self, before: &Arc<Keeping>, account: Account) -> Arc<Keeping> {
-        let policy = account.policy();
+        let policy = self.policy(&account);
         let card = Card::of(&account.settings);
         if card.vendor != before.card.vendor {
             // The tokens that are held would be shown to a stranger.
