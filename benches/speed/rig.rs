@@ -218,7 +218,9 @@ impl Held {
             proven: true,
             refresh_end: None,
         };
-        let record = Record { generation: 1, current: Some(grant), ..Record::default() };
+        // Of Aqara's tokens a store holds only the one.
+        let vendor = Some(if self.access.is_some() { "akuvox" } else { "aqara" }.into());
+        let record = Record { vendor, generation: 1, current: Some(grant), ..Record::default() };
         let account: AccountId = self.id.parse().unwrap();
         let payload = codec::encode(&record, None, true);
         Commit { account, expected: 0, payload, spent: Vec::new(), needs_room: false }
