@@ -37,6 +37,8 @@ pub(crate) fn storm(form: Form) -> Vec<Row> {
         let (house, due_at) = due_together(&mosquitto, &clouds, n_accounts, lead);
         let service = house.run_connected(Path::new(WITH_DEMO));
         let mut talker = Talker::connect(mosquitto.port, &["latchkey/calm/response/refresh_tokens"]).await;
+        // All states are told first.
+        sleep(lead / 3).await;
         let mut quiet = ask(&mut talker, QUIET).await;
         assert_eq!(clouds.refreshes().await, QUIET as u64, "the storm began too soon: give it a longer lead");
         let before = service.used();

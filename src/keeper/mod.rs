@@ -51,7 +51,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use card::Card;
 pub use command::{Command, CommandError, Reply, ReplyData};
@@ -402,7 +402,11 @@ fn load(
 ) -> Result<BTreeMap<AccountId, ReadRecord>, UnreadableRecord> {
     let entries = store.load().into_iter().filter_map(|it| Some((*configured.get(&it.account)?, it)));
     let read = |it: &Entry, vendor| read_record(it, vendor, unproven.contains(&it.account), now);
-    entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?))).collect()
+    let records: Result<BTreeMap<_, _>, _> =
+        entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?))).collect();
+    let records = records?;
+    info!(accounts = records.len(), "tokens loaded");
+    Ok(records)
 }
 
 /// A record as a run takes it over from an earlier one.
@@ -440,7 +444,7 @@ fn read_record(
     }
     let is_ahead = record.vendor != said;
     record.drop_long_forgotten(now);
-    info!(%account, generation = record.generation, "tokens loaded");
+    debug!(%account, generation = record.generation, "tokens loaded");
     Ok(ReadRecord { record: Arc::new(record), is_ahead })
 }
 

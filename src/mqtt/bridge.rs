@@ -43,8 +43,8 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// So many notices are taken before anything else has its turn.
 const AT_A_TIME: usize = 1024;
 /// So many accounts are looked at in one go, and the next when the broker has what there was to say of these: of very many
-/// accounts not all states are to be in memory at once.
-const STATES_AT_A_TIME: usize = 1000;
+/// accounts not all states are to be in memory at once, and no reply is to stand in line behind them.
+const STATES_AT_A_TIME: usize = 100;
 /// No account comes to a generation beyond this; whoever publishes one means harm.
 const HIGHEST_GENERATION: u64 = 1 << 48;
 
