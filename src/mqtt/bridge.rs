@@ -1,15 +1,12 @@
 //! Between the broker and the keeper: commands in, replies, states, events and discovery out.
 
-use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::{
-    sync::broadcast::{
-        Receiver,
-        error::{RecvError, TryRecvError},
-    },
-    time::sleep,
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -37,9 +34,6 @@ const ONLINE: &str = "online";
 pub const OFFLINE: &str = "offline";
 /// How long replies that are being written may take when Latchkey stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// What happens is told so much later, with what else has happened by then: a command has its reply before, and of an account
-/// that changes several times on its way only the last state is said.
-const MOMENT: Duration = Duration::from_millis(5);
 /// So many notices are taken before anything else has its turn.
 const AT_A_TIME: usize = 1024;
 /// So many accounts are looked at in one go, and the next when the broker has what there was to say of these: of very many
@@ -111,8 +105,6 @@ impl Bridge {
         let mut presence = Presence::default();
         let tasks = TaskTracker::new();
         let mut look_at = self.clock.monotonic() + LOOK_AGAIN;
-        let mut first_notice = None;
-        let mut moment = pin!(sleep(Duration::ZERO));
         loop {
             let now = self.clock.monotonic();
             if look_at <= now {
@@ -130,13 +122,7 @@ impl Bridge {
                     Some(event) => self.handle(event, &mut presence, &tasks),
                     None => break,
                 },
-                notice = self.notices.recv(), if first_notice.is_none() => {
-                    first_notice = Some(notice);
-                    moment.set(sleep(MOMENT));
-                }
-                () = &mut moment, if first_notice.is_some() => {
-                    first_notice.take().into_iter().for_each(|it| self.take_notices(it, &mut presence));
-                }
+                notice = self.notices.recv() => self.take_notices(notice, &mut presence),
                 () = self.link.idle(), if 0 < presence.n_unseen => self.publish_some_states(&mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,
@@ -146,7 +132,6 @@ impl Bridge {
         if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {
             warn!("some commands were not answered in time");
         }
-        first_notice.into_iter().for_each(|it| self.take_notices(it, &mut presence));
         self.drain(&mut presence);
         let offline = Outgoing::retained(self.topics.bridge_state(), OFFLINE);
         self.link.stop(vec![offline]).await;
