@@ -34,6 +34,10 @@ impl Behind {
         self.spent.add(account, fingerprints);
     }
 
+    pub(super) fn has_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> bool {
+        self.spent.of(account).contains(&fingerprint)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
