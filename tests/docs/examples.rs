@@ -157,7 +157,16 @@ impl Reader {
         let mark = self.client.mark();
         fs::write(self.bench.folder.path().join("tokens.json"), self.tokens(&block.text)).unwrap();
         let text = self.with_tokens(&block.text);
+        let is_answer = |topic: &str| topic.starts_with("latchkey/") && topic.contains("/response/");
         match text.lines().position(|it| it.contains(CODE)) {
+            // Who types one command after another has seen the answer to the one before.
+            None if text.lines().all(|it| it.starts_with("mosquitto_pub")) => {
+                for line in text.lines() {
+                    let mark = self.client.mark();
+                    self.run(line).await;
+                    self.client.heard(mark, line, |it| is_answer(&it.topic)).await;
+                }
+            }
             None => drop(self.run(&text).await),
             Some(at) => {
                 let lines: Vec<&str> = text.lines().collect();
@@ -168,7 +177,6 @@ impl Reader {
         }
         let n_sent =
             text.lines().filter(|it| it.starts_with("mosquitto_pub") || it.starts_with("mosquitto_rr")).count();
-        let is_answer = |topic: &str| topic.starts_with("latchkey/") && topic.contains("/response/");
         let answers = self.client.heard_times(n_sent, mark, place, |it| is_answer(&it.topic)).await;
         for answer in answers {
             let reply: Value = serde_json::from_slice(&answer.payload).unwrap();
