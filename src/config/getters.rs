@@ -23,13 +23,14 @@ impl Section<'_> {
         example: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        if self.lacks(key) {
-            return None;
-        }
-        self.read(key, &format!("\"{example}\""), |found| {
-            let text = found.text()?;
-            parse(text).map_err(|why| invalid(why, text))
-        })
+        self.read(
+            key,
+            || format!("\"{example}\""),
+            |found| {
+                let text = found.text()?;
+                parse(text).map_err(|why| invalid(why, text))
+            },
+        )
     }
 
     /// Like [`Section::parsed_by`], for a key that must be there.
@@ -68,33 +69,35 @@ impl Section<'_> {
     }
 
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
-        if self.lacks(key) {
-            return default;
-        }
-        let read = self.read(key, &default.to_string(), |found| match &found.kind {
-            ValueKind::Boolean(it) => Ok(*it),
-            ValueKind::String(text) if found.variable.is_some() => {
-                text.to_ascii_lowercase().parse().map_err(|_| invalid("expected true or false", text))
-            }
-            _ => Err(found.wrong_kind("true or false")),
-        });
+        let read = self.read(
+            key,
+            || default.to_string(),
+            |found| match &found.kind {
+                ValueKind::Boolean(it) => Ok(*it),
+                ValueKind::String(text) if found.variable.is_some() => {
+                    text.to_ascii_lowercase().parse().map_err(|_| invalid("expected true or false", text))
+                }
+                _ => Err(found.wrong_kind("true or false")),
+            },
+        );
         read.unwrap_or(default)
     }
 
     pub(super) fn whole_number(&mut self, key: &str, range: RangeInclusive<u16>, default: u16) -> u16 {
-        if self.lacks(key) {
-            return default;
-        }
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let read = self.read(key, &default.to_string(), |found| {
-            let text = match &found.kind {
-                ValueKind::I64(it) => it.to_string(),
-                ValueKind::String(text) if found.variable.is_some() => text.clone(),
-                _ => return Err(found.wrong_kind(&expected)),
-            };
-            let number: Option<u16> = text.parse().ok();
-            number.filter(|it| range.contains(it)).ok_or_else(|| invalid(format!("expected {expected}"), &text))
-        });
+        let expected = || format!("a whole number from {} to {}", range.start(), range.end());
+        let read = self.read(
+            key,
+            || default.to_string(),
+            |found| {
+                let text = match &found.kind {
+                    ValueKind::I64(it) => it.to_string(),
+                    ValueKind::String(text) if found.variable.is_some() => text.clone(),
+                    _ => return Err(found.wrong_kind(&expected())),
+                };
+                let number: Option<u16> = text.parse().ok();
+                number.filter(|it| range.contains(it)).ok_or_else(|| invalid(format!("expected {}", expected()), &text))
+            },
+        );
         read.unwrap_or(default)
     }
 
@@ -110,18 +113,23 @@ impl Section<'_> {
         range: RangeInclusive<Duration>,
         example: Duration,
     ) -> Option<Duration> {
-        if self.lacks(key) {
-            return None;
-        }
-        let (shortest, longest) = (format_duration(*range.start()), format_duration(*range.end()));
-        let expected = format!("a duration from \"{shortest}\" to \"{longest}\"");
-        self.read(key, &format!("\"{}\"", format_duration(example)), |found| {
-            let ValueKind::String(text) = &found.kind else {
-                return Err(found.wrong_kind(&expected));
-            };
-            let duration = parse_duration(text).ok();
-            duration.filter(|it| range.contains(it)).ok_or_else(|| invalid(format!("expected {expected}"), text))
-        })
+        let expected = || {
+            let (shortest, longest) = (format_duration(*range.start()), format_duration(*range.end()));
+            format!("a duration from \"{shortest}\" to \"{longest}\"")
+        };
+        self.read(
+            key,
+            || format!("\"{}\"", format_duration(example)),
+            |found| {
+                let ValueKind::String(text) = &found.kind else {
+                    return Err(found.wrong_kind(&expected()));
+                };
+                let duration = parse_duration(text).ok();
+                duration
+                    .filter(|it| range.contains(it))
+                    .ok_or_else(|| invalid(format!("expected {}", expected()), text))
+            },
+        )
     }
 
     pub(super) fn path(&mut self, key: &str, example: &str) -> Option<PathBuf> {
@@ -130,11 +138,15 @@ impl Section<'_> {
 
     /// The path of a file that can be opened for reading.
     pub(super) fn readable_file(&mut self, key: &str, example: &str) -> Option<PathBuf> {
-        self.read(key, &format!("\"{example}\""), |found| {
-            let path = PathBuf::from(found.text()?);
-            File::open(&path).map_err(|error| Problem::UnreadableFile(error.kind()))?;
-            Ok(path)
-        })
+        self.read(
+            key,
+            || format!("\"{example}\""),
+            |found| {
+                let path = PathBuf::from(found.text()?);
+                File::open(&path).map_err(|error| Problem::UnreadableFile(error.kind()))?;
+                Ok(path)
+            },
+        )
     }
 }
 

@@ -20,15 +20,12 @@ impl Section<'_> {
     /// A secret, given as `key` or in the file that `key_file` names. Such a file may end in one line break.
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let file_key = format!("{key}_file");
-        if self.lacks(key) & self.lacks(&file_key) {
-            return None;
-        }
         if self.has(key) && self.has(&file_key) {
             let mend = format!("keep one of them; `{file_key}` keeps the secret out of the configuration");
             self.report_conflict(key, &file_key, mend);
         }
-        let given = self.read(key, "\"...\"", |found| Ok(Secret::new(found.text()?)));
-        let from_file = self.read(&file_key, "\"/run/secrets/...\"", read_file);
+        let given = self.read(key, || "\"...\"".to_owned(), |found| Ok(Secret::new(found.text()?)));
+        let from_file = self.read(&file_key, || "\"/run/secrets/...\"".to_owned(), read_file);
         given.or(from_file)
     }
 

@@ -88,25 +88,16 @@ impl<'a> Section<'a> {
         self.values.contains_key(key)
     }
 
-    /// Whether there is nothing to be read of `key`, which counts as asked for then. What only an error would say is not
-    /// worth putting together for each of the many keys that most leave at their defaults.
-    pub(super) fn lacks(&mut self, key: &str) -> bool {
-        let lacks = !self.has(key);
-        if lacks {
-            self.known.push(key.to_owned());
-        }
-        lacks
-    }
-
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Takes `key` out and parses it; what cannot be parsed is told, with `example` as the mend.
+    /// Takes `key` out and parses it; what cannot be parsed is told, with `example` as the mend. Most leave most keys at
+    /// their defaults, so what only an error says is put together when there is one.
     pub(super) fn read<T>(
         &mut self,
         key: &str,
-        example: &str,
+        example: impl FnOnce() -> String,
         parse: impl FnOnce(&Found) -> Result<T, Problem>,
     ) -> Option<T> {
         let found = self.take(key)?;
@@ -119,8 +110,8 @@ impl<'a> Section<'a> {
                 "check the path (a relative one starts at the working directory), and that Latchkey's user may read it"
                     .to_owned()
             }
-            (_, Some(variable)) => format!("for example `{variable}={}`", example.trim_matches('"')),
-            (_, None) => format!("for example `{} = {example}`", found.key),
+            (_, Some(variable)) => format!("for example `{variable}={}`", example().trim_matches('"')),
+            (_, None) => format!("for example `{} = {}`", found.key, example()),
         };
         self.findings.push(ConfigError { key: found.path, variable: found.variable, problem, mend });
         None

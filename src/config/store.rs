@@ -35,7 +35,7 @@ pub(super) fn read(mut section: Section<'_>, environment: &HashMap<String, Strin
         section.report_conflict("key", "key_file", "keep one of them");
     }
     let key_file = section.path("key_file", "./data/key");
-    let given = section.read("key", "\"...\"", |found| Ok(Secret::new(found.text()?)));
+    let given = section.read("key", || "\"...\"".to_owned(), |found| Ok(Secret::new(found.text()?)));
     let key = match (given, key_file) {
         (Some(key), _) => StoreKey::Given(key),
         (None, Some(key_file)) => StoreKey::File(key_file),

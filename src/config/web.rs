@@ -42,7 +42,9 @@ pub(super) fn read(mut section: Section<'_>) -> WebSettings {
         listen: is_enabled.then(|| listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())),
         public_url: section.parsed("public_url", "http://latchkey.local:8780"),
         key: read_key(&mut section),
-        allowed_hosts: section.read("allowed_hosts", "[\"latchkey.local\"]", read_hosts).unwrap_or_default(),
+        allowed_hosts: section
+            .read("allowed_hosts", || "[\"latchkey.local\"]".to_owned(), read_hosts)
+            .unwrap_or_default(),
         metrics_public: section.boolean("metrics_public", false),
         ingress_from: section.parsed_by("ingress_from", "172.30.32.2", |text| {
             text.parse().map_err(|_| "expected an address, such as the supervisor's 172.30.32.2".to_owned())
