@@ -402,9 +402,8 @@ fn load(
 ) -> Result<BTreeMap<AccountId, ReadRecord>, UnreadableRecord> {
     let entries = store.load().into_iter().filter_map(|it| Some((*configured.get(&it.account)?, it)));
     let read = |it: &Entry, vendor| read_record(it, vendor, unproven.contains(&it.account), now);
-    let records: Result<BTreeMap<_, _>, _> =
-        entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?))).collect();
-    let records = records?;
+    let entries = entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?)));
+    let records = entries.collect::<Result<BTreeMap<_, _>, _>>()?;
     info!(accounts = records.len(), "tokens loaded");
     Ok(records)
 }

@@ -1,7 +1,7 @@
 //! What the journal has taken and sled is still to get: of each name the newest frame, and every fingerprint.
 //!
-//! sled follows as soon as nobody waits for the journal, so that whoever does has the disk and the processor for himself. Of a
-//! refresh that has ended by then it gets one record instead of two. A kill before leaves what was promised in the journal
+//! sled follows as soon as nobody waits for the journal, so that whoever does has the disk and the processor for himself. Of
+//! what was written more than once by then it gets the newest. A kill before leaves what was promised in the journal
 //! alone, from which the next start gives sled what it lacks.
 
 use std::{collections::HashMap, time::Duration};

@@ -41,12 +41,11 @@ pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
     struct Versioned {
         v: u32,
     }
-    let is_newer = |v| VERSION < v;
     match serde_json::from_slice::<Document>(payload) {
-        Ok(document) if is_newer(document.v) => Err(CodecError::Newer),
-        Ok(document) => Ok(document.into_record(revision)),
+        Ok(document) if document.v <= VERSION => Ok(document.into_record(revision)),
+        Ok(_) => Err(CodecError::Newer),
         Err(_) => match serde_json::from_slice::<Versioned>(payload) {
-            Ok(version) if is_newer(version.v) => Err(CodecError::Newer),
+            Ok(newer) if VERSION < newer.v => Err(CodecError::Newer),
             _ => Err(CodecError::Damaged),
         },
     }

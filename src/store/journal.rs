@@ -208,9 +208,7 @@ impl Journal {
 }
 
 fn joined(frames: &[Sealed]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(frames.iter().map(|it| it.bytes.len()).sum());
-    frames.iter().for_each(|it| bytes.extend_from_slice(&it.bytes));
-    bytes
+    Vec::from_iter(frames.iter().map(|it| it.bytes.as_slice())).concat()
 }
 
 #[cfg(test)]

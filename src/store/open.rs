@@ -92,12 +92,10 @@ pub(super) fn open(
         }
         create_journal(&folder, &ballast, &sealed(newest.iter(), &key_frame))?
     };
-    let identity_frame = match &key_frame {
-        Some(made) => Some(made.bytes.as_slice()),
-        None => newest.iter().find(|it| it.header.name == Name::FingerprintKey).map(|it| it.bytes),
-    };
-    if identity.as_deref() != identity_frame
-        && let Err(error) = folder.install(IDENTITY, identity_frame.unwrap_or_default()).and_then(|_| folder.sync())
+    let kept_key = newest.iter().find(|it| it.header.name == Name::FingerprintKey).map(|it| it.bytes);
+    if let Some(frame) = key_frame.as_ref().map(|it| it.bytes.as_slice()).or(kept_key)
+        && identity.as_deref() != Some(frame)
+        && let Err(error) = folder.install(IDENTITY, frame).and_then(|_| folder.sync())
     {
         tracing::warn!(%error, "the store's identity file could not be written; the journal has its content too");
     }

@@ -97,7 +97,11 @@ pub(super) fn reconcile<'a>(
             report.rolled_back.push(account.clone());
         }
         let is_from_sled = sled_revision > journal_revision;
-        let chosen = if is_from_sled { opened_sled } else { opened_journal.or(opened_identity) };
+        let chosen = if is_from_sled {
+            opened_sled.inspect(|it| reconciled.spent.note(it))
+        } else {
+            opened_journal.or(opened_identity)
+        };
         reconciled.journal_is_whole &= match (&chosen, from_journal.first()) {
             (Some(chosen), Some(top)) => chosen.frame.bytes == top.bytes,
             _ => false,
@@ -191,7 +195,6 @@ impl Spent {
 
 impl<'a> Reconciled<'a> {
     fn take(&mut self, opened: Opened<'a>) {
-        self.spent.note(&opened);
         let Opened { frame, content } = opened;
         match (&frame.header.name, content) {
             (Name::Account(account), Content::Record { payload, .. }) => {

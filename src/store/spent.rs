@@ -31,10 +31,7 @@ impl Spent {
         if fingerprints.is_empty() {
             return;
         }
-        let known = match self.0.get_mut(account) {
-            Some(known) => known,
-            None => self.0.entry(account.clone()).or_default(),
-        };
+        let known = self.0.entry(account.clone()).or_default();
         for fingerprint in fingerprints {
             if !known.contains(fingerprint) {
                 known.push(*fingerprint);

@@ -34,9 +34,6 @@ use crate::{
 /// One write takes no more changes than this, so that the first caller does not wait for the last.
 const MAX_BATCH: usize = 512;
 
-/// When nobody asks for so long, sled gets what it lacks: between the two commits of a refresh lies a call to a vendor.
-const QUIET: Duration = Duration::from_millis(2);
-
 /// Keeps a checkpoint that fails again and again from turning the thread into a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -89,7 +86,6 @@ impl Writer {
                 None => match self.wait(requests) {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
-                        self.follow();
                         self.look_after();
                         continue;
                     }
@@ -141,7 +137,12 @@ impl Writer {
         self.count_journal();
     }
 
-    fn wait(&self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+    fn wait(&mut self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        if let Ok(request) = requests.try_recv() {
+            return Ok(request);
+        }
+        // Nobody waits: the moment for sled.
+        self.follow();
         let is_at_rest = !self.is_dirty && self.database.breakage().is_none() && self.ballast.is_present();
         if is_at_rest {
             return requests.recv().map_err(|_| RecvTimeoutError::Disconnected);
@@ -151,10 +152,10 @@ impl Writer {
             let passed = self.clock.monotonic().saturating_sub(self.last_checkpoint);
             timeout = self.checkpoint_every.saturating_sub(passed).clamp(SHORTEST_WAIT, LOOK_AGAIN);
         }
-        requests.recv_timeout(if self.behind.is_empty() { timeout } else { timeout.min(QUIET) })
+        requests.recv_timeout(timeout)
     }
 
-    /// Seals and writes the changes and answers; sled gets them later.
+    /// Seals and writes the changes and answers; sled gets them when nobody waits.
     pub(super) fn take(&mut self, changes: Vec<Change>) {
         let mut frames = Vec::new();
         let mut revisions = HashMap::new();
