@@ -2,7 +2,7 @@
 //! `transaction`.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{CommandError, Reply, ReplyData};
 
@@ -12,17 +12,17 @@ enum Body<'a> {
     Ok {
         data: &'a ReplyData,
         #[serde(skip_serializing_if = "Option::is_none")]
-        transaction: Option<&'a Value>,
+        transaction: Option<&'a RawValue>,
     },
     Error {
         error: &'a CommandError,
         #[serde(skip_serializing_if = "Option::is_none")]
-        transaction: Option<&'a Value>,
+        transaction: Option<&'a RawValue>,
     },
 }
 
-/// A reply as JSON.
-pub fn reply_json(reply: &Reply, transaction: Option<&Value>) -> Vec<u8> {
+/// A reply as JSON, with the transaction letter for letter as it came.
+pub fn reply_json(reply: &Reply, transaction: Option<&RawValue>) -> Vec<u8> {
     let body = match reply {
         Ok(data) => Body::Ok { data, transaction },
         Err(error) => Body::Error { error, transaction },
@@ -32,7 +32,7 @@ pub fn reply_json(reply: &Reply, transaction: Option<&Value>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     use crate::account::Code;
 
@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn replies_have_the_shape_that_bridges_share() {
         let read = |reply: &Reply, transaction: Option<Value>| {
-            serde_json::from_slice::<Value>(&reply_json(reply, transaction.as_ref())).unwrap()
+            let transaction = transaction.map(|it| to_raw_value(&it).unwrap());
+            serde_json::from_slice::<Value>(&reply_json(reply, transaction.as_deref())).unwrap()
         };
         let entry_id: crate::account::AccountId = "front".parse().unwrap();
         let ok = Ok(ReplyData::Refreshed { entry_id: entry_id.clone(), generation: 4 });

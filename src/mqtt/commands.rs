@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -44,8 +44,7 @@ const FIELD_BUSY: &str = r#"{"code":"","availability":"offline"}"#;
 struct Errand {
     verb: Verb,
     message: Inbound,
-    /// As JSON.
-    transaction: Option<String>,
+    transaction: Option<Box<RawValue>>,
     reply_to: ReplyTo,
 }
 
@@ -80,8 +79,7 @@ impl Commands {
         let (transaction, command) = match target {
             Some(target) => {
                 let Request { command, transaction, .. } = Request::parse(verb, target, &payload);
-                // As a tree it may weigh ten times as much.
-                (transaction.map(|it| it.to_string()), command)
+                (transaction, command)
             }
             None => (None, Err(CommandError::new(Code::UnknownAccount, verb.as_str()))),
         };
@@ -117,8 +115,7 @@ impl Commands {
             warn!(topic = message.topic, "a retained command was found and is cleared from the broker");
             self.link.publish(Outgoing::retained(message.topic, Bytes::new()));
         }
-        let transaction: Option<Value> = transaction.and_then(|it| serde_json::from_str(&it).ok());
-        self.answer(reply, transaction.as_ref(), verb, reply_to);
+        self.answer(reply, transaction.as_deref(), verb, reply_to);
     }
 
     /// What is asked of whom (none where no account can be called that), and where the answer goes.
@@ -210,7 +207,7 @@ impl Commands {
         }
     }
 
-    fn answer(&self, reply: &Reply, transaction: Option<&Value>, verb: Verb, to: ReplyTo) {
+    fn answer(&self, reply: &Reply, transaction: Option<&RawValue>, verb: Verb, to: ReplyTo) {
         if let Err(error) = reply {
             warn!(command = verb.as_str(), code = %error.code, "not done: {error}. {}", error.hint);
         }

@@ -1,6 +1,9 @@
 //! Payloads of commands: parsed once, into a command that can be carried out or into an error with its mend.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     account::{AccountId, Code, Credential, Proposal, ProposedTokens, Secret},
@@ -16,9 +19,16 @@ pub const LONGEST_PAYLOAD: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Request {
     pub verb: Verb,
-    /// To be echoed in the reply, where it could be read.
-    pub transaction: Option<Value>,
+    /// To be echoed in the reply, where it could be read. As text: as a tree it may weigh ten times as much.
+    pub transaction: Option<Box<RawValue>>,
     pub command: Result<Command, CommandError>,
+}
+
+/// The object of a command: what its reply is to repeat, and all else.
+#[derive(Debug, Default)]
+pub struct Payload {
+    pub transaction: Option<Box<RawValue>>,
+    pub fields: Map<String, Value>,
 }
 
 /// What the topic of a command says.
@@ -45,6 +55,19 @@ pub fn fields_of(verb: Verb) -> &'static [&'static str] {
     }
 }
 
+impl Payload {
+    /// Reads an object.
+    pub fn parse(text: &str) -> Result<Self, Code> {
+        let read = || {
+            let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+            let transaction = fields.remove("transaction").map(RawValue::to_owned);
+            let field = |(key, value): (String, &RawValue)| Ok((key, serde_json::from_str(value.get())?));
+            Ok(Self { transaction, fields: fields.into_iter().map(field).collect::<serde_json::Result<_>>()? })
+        };
+        read().map_err(|_: serde_json::Error| Code::NotJson)
+    }
+}
+
 impl Request {
     /// Reads a payload. Errors name the payload by what is wrong with it, and never quote it.
     pub fn parse(verb: Verb, target: Target, payload: &[u8]) -> Self {
@@ -55,35 +78,35 @@ impl Request {
         let Ok(text) = std::str::from_utf8(payload) else {
             return failed(Code::NotUtf8);
         };
-        let mut fields = match fields(verb, &target, text) {
-            Ok(fields) => fields,
+        let Payload { transaction, fields } = match payload_of(verb, &target, text) {
+            Ok(payload) => payload,
             Err(code) => return failed(code),
         };
-        let transaction = fields.remove("transaction");
         let fields = Fields::new(verb, &target, fields);
         Self { verb, transaction, command: command(verb, target, fields) }
     }
 }
 
 /// The payload as an object: a bare value is put under the one field that it can be meant for.
-fn fields(verb: Verb, target: &Target, text: &str) -> Result<Map<String, Value>, Code> {
+fn payload_of(verb: Verb, target: &Target, text: &str) -> Result<Payload, Code> {
+    let first = text.trim_start().chars().next();
     if let Target::Thing(..) = target {
         // Its own topic says it all; Home Assistant sends what its entities are told to send there.
-        return if text.trim_start().starts_with('{') { parse_object(text) } else { Ok(Map::new()) };
+        return if first == Some('{') { Payload::parse(text) } else { Ok(Payload::default()) };
     }
-    let Some(bare_field) = bare_field(verb, target) else { return parse_object(text) };
-    let bare = if text.trim_start().starts_with(['{', '[', '"']) {
-        match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(object)) => return Ok(object),
-            Ok(Value::String(bare)) => bare,
-            Ok(_) => return Err(Code::WrongType),
-            Err(_) => return Err(Code::NotJson),
+    let Some(bare_field) = bare_field(verb, target) else { return Payload::parse(text) };
+    let bare = match first {
+        Some('{') => return Payload::parse(text),
+        Some('[') => {
+            let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+            return Err(if is_json { Code::WrongType } else { Code::NotJson });
         }
-    } else {
+        Some('"') => serde_json::from_str(text).map_err(|_| Code::NotJson)?,
         // As it stands: digits are a text too, and a code keeps its leading zeros.
-        text.trim().to_owned()
+        _ => text.trim().to_owned(),
     };
-    Ok(Map::from_iter([(bare_field.to_owned(), Value::String(bare))]))
+    let fields = Map::from_iter([(bare_field.to_owned(), Value::String(bare))]);
+    Ok(Payload { transaction: None, fields })
 }
 
 /// The field that a value alone is for, where there is one.
@@ -96,13 +119,6 @@ fn bare_field(verb: Verb, target: &Target) -> Option<&'static str> {
             Some("entry_id")
         }
         _ => None,
-    }
-}
-
-fn parse_object(text: &str) -> Result<Map<String, Value>, Code> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) | Err(_) => Err(Code::NotJson),
     }
 }
 
@@ -368,7 +384,7 @@ mod tests {
     #[test]
     fn a_transaction_is_echoed_even_when_the_command_is_wrong() {
         let request = parse(Verb::RefreshTokens, Target::Account(front()), r#"{"transaction":7,"bogus":1}"#);
-        assert_eq!(request.transaction, Some(Value::from(7)));
+        assert_eq!(request.transaction.unwrap().get(), "7");
         assert_eq!(request.command.unwrap_err().code, Code::UnknownField);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     account::{AccountId, Code, shown_time},
@@ -209,20 +209,20 @@ pub(super) async fn recall(State(web): State<Arc<Web>>, place: Place, payload: P
 async fn read_and_carry_out(web: &Web, verb: Verb, account: AccountId, body: &[u8]) -> Response {
     let Request { transaction, command, .. } = Request::parse(verb, Target::Account(account), body);
     match command {
-        Ok(command) => carry_out(web, command, transaction.as_ref()).await,
-        Err(error) => answer(&Err(error), transaction.as_ref()),
+        Ok(command) => carry_out(web, command, transaction.as_deref()).await,
+        Err(error) => answer(&Err(error), transaction.as_deref()),
     }
 }
 
 /// Carries out what the path says in full.
 async fn carry_out_plain(web: &Web, command: Command, verb: &str, payload: &Payload) -> Response {
     match payload.transaction(verb) {
-        Ok(transaction) => carry_out(web, command, transaction.as_ref()).await,
+        Ok(transaction) => carry_out(web, command, transaction.as_deref()).await,
         Err(error) => answer(&Err(error), None),
     }
 }
 
-async fn carry_out(web: &Web, command: Command, transaction: Option<&Value>) -> Response {
+async fn carry_out(web: &Web, command: Command, transaction: Option<&RawValue>) -> Response {
     answer(&ask(web, command).await, transaction)
 }
 

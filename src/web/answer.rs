@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{
     account::Code,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The reply document with its status.
-pub(super) fn answer(reply: &Reply, transaction: Option<&Value>) -> Response {
+pub(super) fn answer(reply: &Reply, transaction: Option<&RawValue>) -> Response {
     let status = reply.as_ref().map_or_else(|error| status_of(error.code), |_| StatusCode::OK);
     let mut response = json_response(status, reply_json(reply, transaction));
     if let Some(seconds) = reply.as_ref().err().and_then(|it| it.retry_after) {

@@ -9,13 +9,13 @@ use axum::{
     response::Response,
 };
 use hyper::body::Body as _;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::{
     account::{AccountId, Code},
     keeper::CommandError,
-    mqtt::request::LONGEST_PAYLOAD,
+    mqtt::request::{self, LONGEST_PAYLOAD},
 };
 
 use super::{
@@ -92,11 +92,10 @@ impl Payload {
     }
 
     /// The transaction of a command that the path says in full.
-    pub(super) fn transaction(&self, verb: &str) -> Result<Option<Value>, CommandError> {
+    pub(super) fn transaction(&self, verb: &str) -> Result<Option<Box<RawValue>>, CommandError> {
         let error = |code| CommandError::new(code, verb);
         let text = std::str::from_utf8(self.or_empty()).map_err(|_| error(Code::NotUtf8))?;
-        let mut fields: Map<String, Value> = serde_json::from_str(text).map_err(|_| error(Code::NotJson))?;
-        let transaction = fields.remove("transaction");
+        let request::Payload { transaction, fields } = request::Payload::parse(text).map_err(error)?;
         // Its name is not shown: it may be a token in the wrong place.
         if fields.is_empty() { Ok(transaction) } else { Err(error(Code::UnknownField)) }
     }
