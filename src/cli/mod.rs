@@ -47,7 +47,10 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::{self, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tracing::{Level, Metadata, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::{Targets, filter_fn},
@@ -134,6 +137,17 @@ pub fn commands() -> clap::Command {
     Cli::command()
 }
 
+/// One thread: a command waits for disks and clouds, and each change of threads on its way takes longer than what is done there.
+/// Simulated clouds have more, so that they are not what a measurement waits for.
+#[cfg_attr(not(feature = "demo"), allow(unused_variables, reason = "all commands are alike then"))]
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    #[cfg(feature = "demo")]
+    if let Command::Simulate(_) = command {
+        return Runtime::new();
+    }
+    runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
     privacy::ensure();
@@ -146,7 +160,7 @@ pub fn main() -> ExitCode {
             return if is_help { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match runtime(&cli.command) {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("the runtime cannot start: {error}")),
     };

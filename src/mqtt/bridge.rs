@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::broadcast::{
-    Receiver,
-    error::{RecvError, TryRecvError},
+use tokio::{
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+    task::yield_now,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -122,7 +125,11 @@ impl Bridge {
                     Some(event) => self.handle(event, &mut presence, &tasks),
                     None => break,
                 },
-                notice = self.notices.recv() => self.take_notices(notice, &mut presence),
+                notice = self.notices.recv() => {
+                    // What is ready goes first, the reply among it that somebody waits for.
+                    yield_now().await;
+                    self.take_notices(notice, &mut presence);
+                }
                 () = self.link.idle(), if 0 < presence.n_unseen => self.publish_some_states(&mut presence),
                 () = self.clock.wait(deadline) => {}
                 () = stop.cancelled() => break,

@@ -1,16 +1,16 @@
 //! What the journal has taken and sled is still to get: of each name the newest frame, and every fingerprint.
 //!
-//! sled follows as soon as nobody waits for the journal, so that whoever does has the disk and the processor for himself. Of
-//! what was written more than once by then it gets the newest. A kill before leaves what was promised in the journal
-//! alone, from which the next start gives sled what it lacks.
+//! sled follows a moment later, when a refresh that began is mostly over: whoever waits for the journal has the disk and the
+//! processor for himself, and of what was written more than once by then sled gets the newest. A kill before leaves what was
+//! promised in the journal alone, from which the next start gives sled what it lacks.
 
 use std::{collections::HashMap, time::Duration};
 
 use super::{frame::Name, seal::Sealed, spent::Spent};
 use crate::account::{AccountId, Fingerprint};
 
-/// However much is asked, sled follows after so long, or when it lacks so many names.
-const LATEST: Duration = Duration::from_millis(100);
+/// sled follows after so long, or when it lacks so many names.
+const MOMENT: Duration = Duration::from_millis(100);
 const MOST: usize = 64;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct Behind {
 
 impl Behind {
     pub(super) fn add(&mut self, frames: Vec<Sealed>, now: Duration) {
-        if self.is_empty() {
+        if self.frames.is_empty() {
             self.since = now;
         }
         self.frames.extend(frames.into_iter().map(|it| (it.name.clone(), it)));
@@ -38,13 +38,14 @@ impl Behind {
         self.spent.of(account).contains(&fingerprint)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    /// Whether sled is to follow now.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        MOST <= self.frames.len() || self.due_in(now).is_some_and(|it| it.is_zero())
     }
 
-    /// Whether sled is to follow, though others may wait meanwhile.
-    pub(super) fn is_far(&self, now: Duration) -> bool {
-        MOST <= self.frames.len() || !self.is_empty() && LATEST <= now.saturating_sub(self.since)
+    /// How long until sled is to follow; none where it lacks nothing.
+    pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
+        (!self.frames.is_empty()).then(|| MOMENT.saturating_sub(now.saturating_sub(self.since)))
     }
 
     /// All of it, after which sled lacks nothing; none where it did not.
@@ -81,17 +82,18 @@ mod tests {
     }
 
     #[test]
-    fn sled_is_far_behind_after_a_while_or_when_it_lacks_many() {
+    fn sled_follows_after_a_moment_or_when_it_lacks_many() {
         let mut behind = Behind::default();
         let second = Duration::from_secs(1);
-        assert!(!behind.is_far(second));
+        assert!(!behind.is_due(second) && behind.due_in(second).is_none());
         behind.add(vec![frame("home", 1)], second);
-        behind.add(vec![frame("home", 2)], second + LATEST / 2);
-        assert!(!behind.is_far(second) && behind.is_far(second + LATEST));
+        behind.add(vec![frame("home", 2)], second + MOMENT / 2);
+        assert_eq!(behind.due_in(second + MOMENT / 2), Some(MOMENT / 2));
+        assert!(!behind.is_due(second) && behind.is_due(second + MOMENT));
         for number in 1..MOST {
-            assert!(!behind.is_far(second), "{number}");
+            assert!(!behind.is_due(second), "{number}");
             behind.add(vec![frame(&format!("account_{number}"), 1)], second);
         }
-        assert!(behind.is_far(second));
+        assert!(behind.is_due(second));
     }
 }

@@ -81,33 +81,25 @@ impl Database {
         self.with(|database| database.range(..[spent::SINGLE]).collect())
     }
 
-    /// Takes frames and spent fingerprints, all or none.
+    /// Takes spent fingerprints and frames, one by one in this order: a record that is found is never without what was spent
+    /// by then. As a batch they would cost sled two writes of their own.
     pub(super) fn apply(&mut self, frames: &[Sealed], spent: &Spent) -> Result<(), StoreError> {
         self.with(|database| {
-            let mut batch = sled::Batch::default();
-            for frame in frames {
-                batch.insert(frame.name.database_key(), frame.bytes.as_slice());
-            }
-            spent::add(database, &mut batch, spent)?;
-            database.apply_batch(batch)
+            spent::add(database, spent)?;
+            frames.iter().try_for_each(|it| database.insert(it.name.database_key(), it.bytes.as_slice()).map(drop))
         })
     }
 
     /// Takes of these frames and fingerprints what it does not have; whether there was any.
     pub(super) fn bring_up(&mut self, frames: &[Sealed], spent: &Spent) -> Result<bool, StoreError> {
         self.with(|database| {
-            let mut batch = sled::Batch::default();
-            let mut has_news = false;
+            let mut has_news = spent::add(database, spent)?;
             for frame in frames {
                 let key = frame.name.database_key();
                 if database.get(&key)?.is_none_or(|it| it != frame.bytes.as_slice()) {
-                    batch.insert(key, frame.bytes.as_slice());
+                    database.insert(key, frame.bytes.as_slice())?;
                     has_news = true;
                 }
-            }
-            has_news |= spent::add(database, &mut batch, spent)?;
-            if has_news {
-                database.apply_batch(batch)?;
             }
             Ok(has_news)
         })
@@ -124,13 +116,7 @@ impl Database {
 
     /// Takes pairs that another one had.
     pub(super) fn copy_in(&mut self, pairs: &[(IVec, IVec)]) -> Result<(), StoreError> {
-        self.with(|database| {
-            let mut batch = sled::Batch::default();
-            for (key, value) in pairs {
-                batch.insert(key, value);
-            }
-            database.apply_batch(batch)
-        })
+        self.with(|database| pairs.iter().try_for_each(|(key, value)| database.insert(key, value).map(drop)))
     }
 
     /// Hands what was applied to the operating system, so that it outlives a kill of this process.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sled::{Batch, Db};
+use sled::Db;
 
 use crate::account::{AccountId, Fingerprint};
 
@@ -44,14 +44,14 @@ impl Spent {
     }
 }
 
-/// Adds to `batch` what makes `database` know these fingerprints; whether there was one that it does not know yet.
-pub(super) fn add(database: &Db, batch: &mut Batch, spent: &Spent) -> sled::Result<bool> {
+/// Makes `database` know these fingerprints; whether there was one that it did not know.
+pub(super) fn add(database: &Db, spent: &Spent) -> sled::Result<bool> {
     let mut is_any_new = false;
     for (account, spent) in &spent.0 {
         let mut new = spent.clone();
         let newest = retain_unknown(database, account, &mut new)?;
         is_any_new |= !new.is_empty();
-        append(batch, account, newest, &new);
+        append(database, account, newest, &new)?;
     }
     Ok(is_any_new)
 }
@@ -92,16 +92,17 @@ fn retain_unknown(database: &Db, account: &AccountId, fingerprints: &mut Vec<Fin
     Ok(newest.unwrap_or_default())
 }
 
-fn append(batch: &mut Batch, account: &AccountId, mut newest: Run, new: &[Fingerprint]) {
+fn append(database: &Db, account: &AccountId, mut newest: Run, new: &[Fingerprint]) -> sled::Result<()> {
     let mut new = new.iter();
     while !new.as_slice().is_empty() {
         let room = LONGEST_RUN.saturating_sub(newest.bytes.len() / LENGTH);
         newest.bytes.extend(new.by_ref().take(room).flat_map(Fingerprint::as_bytes));
         if 0 < room {
-            batch.insert(key(RUNS, account, &newest.number.to_be_bytes()), newest.bytes);
+            database.insert(key(RUNS, account, &newest.number.to_be_bytes()), newest.bytes)?;
         }
         newest = Run { number: newest.number + 1, bytes: Vec::new() };
     }
+    Ok(())
 }
 
 fn key(first: u8, account: &AccountId, last: &[u8]) -> Vec<u8> {
@@ -128,10 +129,7 @@ mod tests {
     }
 
     fn take(database: &Db, spent: &Spent) -> bool {
-        let mut batch = Batch::default();
-        let is_any_new = add(database, &mut batch, spent).unwrap();
-        database.apply_batch(batch).unwrap();
-        is_any_new
+        add(database, spent).unwrap()
     }
 
     fn knows(database: &Db, spent: &Spent) -> bool {

@@ -19,7 +19,7 @@ impl Writer {
     /// What can be done between requests: give sled what it lacks, mend it, make the ballast again, checkpoint, compact.
     pub(super) fn look_after(&mut self) {
         let now = self.clock.monotonic();
-        if self.behind.is_far(now) {
+        if self.behind.is_due(now) {
             self.follow();
         }
         if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {

@@ -34,7 +34,7 @@ use crate::{
 /// One write takes no more changes than this, so that the first caller does not wait for the last.
 const MAX_BATCH: usize = 512;
 
-/// Keeps a checkpoint that fails again and again from turning the thread into a busy loop.
+/// Keeps what fails again and again from turning the thread into a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 pub(super) type Notes = Arc<RwLock<HashMap<String, Vec<u8>>>>;
@@ -138,24 +138,21 @@ impl Writer {
     }
 
     fn wait(&mut self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
-        if let Ok(request) = requests.try_recv() {
-            return Ok(request);
-        }
-        // Nobody waits: the moment for sled.
-        self.follow();
         let is_at_rest = !self.is_dirty && self.database.breakage().is_none() && self.ballast.is_present();
         if is_at_rest {
             return requests.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
         let mut timeout = LOOK_AGAIN;
         if self.is_dirty {
-            let passed = self.clock.monotonic().saturating_sub(self.last_checkpoint);
-            timeout = self.checkpoint_every.saturating_sub(passed).clamp(SHORTEST_WAIT, LOOK_AGAIN);
+            let now = self.clock.monotonic();
+            let checkpoint_in = self.checkpoint_every.saturating_sub(now.saturating_sub(self.last_checkpoint));
+            let next = self.behind.due_in(now).map_or(checkpoint_in, |it| it.min(checkpoint_in));
+            timeout = next.clamp(SHORTEST_WAIT, LOOK_AGAIN);
         }
         requests.recv_timeout(timeout)
     }
 
-    /// Seals and writes the changes and answers; sled gets them when nobody waits.
+    /// Seals and writes the changes and answers; sled gets them later.
     pub(super) fn take(&mut self, changes: Vec<Change>) {
         let mut frames = Vec::new();
         let mut revisions = HashMap::new();
