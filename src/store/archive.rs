@@ -11,14 +11,17 @@
 //! The format is the specification `age` of C2SP, version 1, with its recipient `scrypt` alone.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, aead::Aead};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use scrypt::Params;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{error::StoreError, seal::random};
+use super::{
+    cipher::{Cipher, TAG_LEN},
+    error::StoreError,
+    seal::random,
+};
 use crate::account::Secret;
 
 const MARKER: &[u8] = b"age-encryption.org/v";
@@ -26,9 +29,10 @@ const VERSION: &[u8] = b"1";
 const MAC_MARKER: &[u8] = b"---";
 const SALT_LABEL: &[u8] = b"age-encryption.org/v1/scrypt";
 
-const TAG_LEN: usize = 16;
 const NONCE_LEN: usize = 16;
 const CHUNK_LEN: usize = 64 * 1024;
+/// Each wrapping key is used once.
+const KEY_NONCE: [u8; 12] = [0; 12];
 
 /// 128 MiB, and about a second on a Raspberry Pi.
 const LOG_COST: u8 = 17;
@@ -56,8 +60,8 @@ pub(super) fn seal(plain: &[u8], passphrase: &Secret) -> Result<Vec<u8>, StoreEr
 fn seal_at(log_cost: u8, plain: &[u8], passphrase: &Secret) -> Result<Vec<u8>, StoreError> {
     let file_key = Zeroizing::new(random::<16>()?);
     let (salt, nonce) = (random::<16>()?, random::<NONCE_LEN>()?);
-    let wrapping = cipher(&wrapping_key(passphrase, &salt, log_cost));
-    let wrapped = wrapping.encrypt(&Nonce::default(), &file_key[..]).expect("a key is far below the cipher's limit");
+    let mut wrapped = Vec::new();
+    Cipher::new(&wrapping_key(passphrase, &salt, log_cost)).seal(KEY_NONCE, b"", &*file_key, &mut wrapped);
     let mut sealed = [MARKER, VERSION, b"\n"].concat();
     let (salt, wrapped) = (BASE64.encode(salt), BASE64.encode(wrapped));
     sealed.extend_from_slice(format!("-> scrypt {salt} {log_cost}\n{wrapped}\n").as_bytes());
@@ -65,29 +69,29 @@ fn seal_at(log_cost: u8, plain: &[u8], passphrase: &Secret) -> Result<Vec<u8>, S
     let mac = header_mac(&*file_key, &sealed).finalize().into_bytes();
     sealed.extend_from_slice(format!(" {}\n", BASE64.encode(mac)).as_bytes());
     sealed.extend_from_slice(&nonce);
-    let payload = cipher(&derived(&*file_key, Some(&nonce), b"payload"));
+    let payload = Cipher::new(&derived(&*file_key, Some(&nonce), b"payload"));
+    // Reserved at once: what grows leaves copies behind, and each chunk is plain there for a moment.
+    sealed.reserve_exact(plain.len() + chunks(plain, CHUNK_LEN).count() * TAG_LEN);
     let last = chunks(plain, CHUNK_LEN).count() - 1;
     for (number, chunk) in chunks(plain, CHUNK_LEN).enumerate() {
-        let chunk = payload.encrypt(&chunk_nonce(number, number == last), chunk);
-        sealed.extend(chunk.expect("a chunk is far below the cipher's limit"));
+        payload.seal(chunk_nonce(number, number == last), b"", chunk, &mut sealed);
     }
     Ok(sealed)
 }
 
 pub(super) fn unseal(sealed: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, ArchiveError> {
     let header = Header::read(sealed)?;
-    let wrapping = cipher(&wrapping_key(passphrase, &header.salt, header.log_cost));
-    let file_key = wrapping.decrypt(&Nonce::default(), &header.wrapped[..]).map(Zeroizing::new);
-    let file_key = file_key.map_err(|_| ArchiveError::Sealed)?;
+    let wrapping = Cipher::new(&wrapping_key(passphrase, &header.salt, header.log_cost));
+    let file_key = wrapping.open(KEY_NONCE, b"", &header.wrapped).ok_or(ArchiveError::Sealed)?;
     header_mac(&file_key, header.covered).verify_slice(&header.mac).map_err(|_| ArchiveError::Sealed)?;
     let (nonce, body) = header.payload.split_at_checked(NONCE_LEN).ok_or(ArchiveError::Sealed)?;
-    let payload = cipher(&derived(&file_key, Some(nonce), b"payload"));
+    let payload = Cipher::new(&derived(&file_key, Some(nonce), b"payload"));
     // Reserved at once: what grows leaves copies behind.
     let mut plain = Zeroizing::new(Vec::with_capacity(body.len()));
     let last = chunks(body, CHUNK_LEN + TAG_LEN).count() - 1;
     for (number, chunk) in chunks(body, CHUNK_LEN + TAG_LEN).enumerate() {
-        let chunk = payload.decrypt(&chunk_nonce(number, number == last), chunk).map(Zeroizing::new);
-        plain.extend_from_slice(&chunk.map_err(|_| ArchiveError::Sealed)?);
+        let chunk = payload.open(chunk_nonce(number, number == last), b"", chunk);
+        plain.extend_from_slice(&chunk.ok_or(ArchiveError::Sealed)?);
     }
     Ok(plain)
 }
@@ -146,11 +150,11 @@ fn chunks(bytes: &[u8], length: usize) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Eleven bytes of the chunk's number, and whether it is the last.
-fn chunk_nonce(number: usize, is_last: bool) -> Nonce {
+fn chunk_nonce(number: usize, is_last: bool) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[3..11].copy_from_slice(&(number as u64).to_be_bytes());
     nonce[11] = is_last.into();
-    nonce.into()
+    nonce
 }
 
 fn wrapping_key(passphrase: &Secret, salt: &[u8; 16], log_cost: u8) -> Key {
@@ -172,10 +176,6 @@ fn header_mac(file_key: &[u8], covered: &[u8]) -> Hmac<Sha256> {
         .expect("HMAC takes a key of any length");
     mac.update(covered);
     mac
-}
-
-fn cipher(key: &Key) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(&(**key).into())
 }
 
 #[cfg(test)]

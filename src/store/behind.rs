@@ -10,7 +10,7 @@ use super::{frame::Name, seal::Sealed, spent::Spent};
 use crate::account::{AccountId, Fingerprint};
 
 /// sled follows after so long, or when it lacks so many names.
-const MOMENT: Duration = Duration::from_millis(100);
+pub(super) const MOMENT: Duration = Duration::from_millis(100);
 const MOST: usize = 64;
 
 #[derive(Default)]

@@ -30,7 +30,7 @@ pub enum CodecError {
 pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Zeroizing<Vec<u8>> {
     let document = Document::of(record, answer, persist_access);
     // With room for most records: what grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 * 1024));
     serde_json::to_writer(&mut *bytes, &document).expect("a document of plain fields is JSON");
     bytes
 }

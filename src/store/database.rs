@@ -4,7 +4,7 @@
 //! until it is reopened, and its `flush` is no fsync. It is never given to more than one thread, and never `flush_async`.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,6 +35,7 @@ pub(super) type Pairs = Vec<(IVec, IVec)>;
 pub(super) struct Database {
     path: PathBuf,
     state: State,
+    is_at_hand: bool,
 }
 
 enum State {
@@ -66,7 +67,7 @@ impl Database {
                 State::Broken(breakage)
             }
         };
-        Self { path, state }
+        Self { path, state, is_at_hand: false }
     }
 
     pub(super) fn breakage(&self) -> Option<&Breakage> {
@@ -84,6 +85,7 @@ impl Database {
     /// Takes spent fingerprints and frames, one by one in this order: a record that is found is never without what was spent
     /// by then. As a batch they would cost sled two writes of their own.
     pub(super) fn apply(&mut self, frames: &[Sealed], spent: &Spent) -> Result<(), StoreError> {
+        self.is_at_hand = true;
         self.with(|database| {
             spent::add(database, spent)?;
             frames.iter().try_for_each(|it| database.insert(it.name.database_key(), it.bytes.as_slice()).map(drop))
@@ -119,14 +121,20 @@ impl Database {
         self.with(|database| pairs.iter().try_for_each(|(key, value)| database.insert(key, value).map(drop)))
     }
 
+    /// Whether something was applied that is with sled alone, and not yet with the operating system.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.is_at_hand && self.breakage().is_none()
+    }
+
     /// Hands what was applied to the operating system, so that it outlives a kill of this process.
     pub(super) fn hand_over(&mut self) -> Result<(), StoreError> {
-        self.with(|database| database.flush().map(drop))
+        if mem::take(&mut self.is_at_hand) { self.with(|database| database.flush().map(drop)) } else { Ok(()) }
     }
 
     /// Makes all that was applied durable.
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
+        self.is_at_hand = false;
         self.with(|database| {
             database.flush()?;
             keep_private(&path)?;
@@ -157,7 +165,7 @@ impl Database {
     }
 
     fn break_off(&mut self, breakage: Breakage) {
-        let state = std::mem::replace(&mut self.state, State::Broken(breakage));
+        let state = mem::replace(&mut self.state, State::Broken(breakage));
         // Dropping flushes once more, which may panic where the work before did.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
     }

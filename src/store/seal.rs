@@ -1,24 +1,21 @@
 //! Sealing: XChaCha20-Poly1305 over every record, bound to its name, revision, key and format version.
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{
+    cipher::{Cipher, TAG_LEN},
     error::StoreError,
     frame::{self, FORMAT_VERSION, Frame, Header, MAX_BODY, Name},
 };
 
 const NONCE_LEN: usize = 24;
-const OVERHEAD: usize = NONCE_LEN + 16;
+const OVERHEAD: usize = NONCE_LEN + TAG_LEN;
 
 /// Seals and unseals under one key. The key id names the key in each frame without telling anything of it.
 pub(super) struct Sealer {
-    cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; 32]>,
     key_id: [u8; 8],
 }
 
@@ -33,11 +30,11 @@ pub(super) struct Sealed {
 impl Sealer {
     pub(super) fn new(key: &[u8; 32]) -> Self {
         let source = Hkdf::<Sha256>::new(None, key);
-        let mut sealing_key = Zeroizing::new([0; 32]);
+        let mut key = Zeroizing::new([0; 32]);
         let mut key_id = [0; 8];
-        source.expand(b"latchkey store seal", &mut *sealing_key).expect("32 bytes are within what HKDF gives");
+        source.expand(b"latchkey store seal", &mut *key).expect("32 bytes are within what HKDF gives");
         source.expand(b"latchkey store key id", &mut key_id).expect("8 bytes are within what HKDF gives");
-        Self { cipher: XChaCha20Poly1305::new(&(*sealing_key).into()), key_id }
+        Self { key, key_id }
     }
 
     pub(super) fn key_id(&self) -> [u8; 8] {
@@ -51,12 +48,11 @@ impl Sealer {
         }
         let header = Header { version: FORMAT_VERSION, name: name.clone(), key_id: self.key_id, revision };
         let nonce: [u8; NONCE_LEN] = random()?;
-        let aad = header.associated_data();
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: content, aad: &aad })
-            .expect("the content is far below the cipher's limit");
-        let body = [&nonce[..], &sealed].concat();
+        let (cipher, left) = Cipher::extended(&self.key, &nonce);
+        // The exact capacity keeps the buffer from growing, which would leave plain copies behind.
+        let mut body = Vec::with_capacity(OVERHEAD + content.len());
+        body.extend(nonce);
+        cipher.seal(left, &header.associated_data(), content, &mut body);
         Ok(Sealed { name: name.clone(), revision, bytes: frame::encode(&header, &body) })
     }
 
@@ -65,10 +61,9 @@ impl Sealer {
         if frame.header.key_id != self.key_id {
             return None;
         }
-        let (nonce, sealed) = frame.body.split_at_checked(NONCE_LEN)?;
-        let nonce = XNonce::try_from(nonce).ok()?;
-        let aad = frame.header.associated_data();
-        self.cipher.decrypt(&nonce, Payload { msg: sealed, aad: &aad }).ok().map(Zeroizing::new)
+        let (nonce, sealed) = frame.body.split_first_chunk::<NONCE_LEN>()?;
+        let (cipher, left) = Cipher::extended(&self.key, nonce);
+        cipher.open(left, &frame.header.associated_data(), sealed)
     }
 }
 

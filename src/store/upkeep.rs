@@ -39,11 +39,18 @@ impl Writer {
         }
     }
 
-    /// Gives sled what the journal has taken meanwhile, so that it outlives a kill there, too.
+    /// Gives sled what the journal has taken meanwhile.
     pub(super) fn follow(&mut self) {
         let Some((frames, spent)) = self.behind.take() else { return };
         // A failure was logged and broke sled off; it is brought up from the journal later.
-        let _ = self.database.apply(&frames, &spent).and_then(|()| self.database.hand_over());
+        let _ = self.database.apply(&frames, &spent);
+    }
+
+    /// As [`Writer::follow`], and it outlives a kill there, too. sled waits for its own threads meanwhile, so this is for when
+    /// nobody else does.
+    pub(super) fn follow_for_good(&mut self) {
+        self.follow();
+        let _ = self.database.hand_over();
     }
 
     /// Makes sled durable and says so in the journal, with a revision above `last`.

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     Commit, Entry, OpenReport, StoreError,
     ballast::Ballast,
-    behind::Behind,
+    behind::{Behind, MOMENT},
     counters::Counters,
     database::Database,
     folder::Folder,
@@ -86,6 +86,7 @@ impl Writer {
                 None => match self.wait(requests) {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
+                        self.follow_for_good();
                         self.look_after();
                         continue;
                     }
@@ -116,7 +117,7 @@ impl Writer {
                 }
                 Request::CheckRoom { reply } => {
                     // What sled lacks takes room, too.
-                    self.follow();
+                    self.follow_for_good();
                     let _ = reply.send(self.check_room());
                 }
                 Request::Close { reply } => break Some(reply),
@@ -146,8 +147,8 @@ impl Writer {
         if self.is_dirty {
             let now = self.clock.monotonic();
             let checkpoint_in = self.checkpoint_every.saturating_sub(now.saturating_sub(self.last_checkpoint));
-            let next = self.behind.due_in(now).map_or(checkpoint_in, |it| it.min(checkpoint_in));
-            timeout = next.clamp(SHORTEST_WAIT, LOOK_AGAIN);
+            let sled_in = self.behind.due_in(now).or(self.database.is_at_hand().then_some(MOMENT));
+            timeout = sled_in.unwrap_or(LOOK_AGAIN).min(checkpoint_in).clamp(SHORTEST_WAIT, LOOK_AGAIN);
         }
         requests.recv_timeout(timeout)
     }
