@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::Offset};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -200,7 +200,7 @@ fn shown_skew(vendor_ahead_by: SignedDuration) -> i64 {
 
 /// A time as it is shown: RFC 3339 in UTC. Whole seconds are enough, and keep the history of Home Assistant quiet.
 pub(crate) fn shown_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+    format!("{:.0}", time.display_with_offset(Offset::UTC))
 }
 
 /// As [`shown_time`], or null.
