@@ -172,7 +172,8 @@ impl Keeping {
         self.commit(answer, false, change).await
     }
 
-    /// As [`Keeping::change`], and nothing is changed unless the disk has room for what will follow from it.
+    /// As [`Keeping::change`], and nothing is changed unless the disk has room for what will follow from it, with which it is
+    /// told.
     pub(super) async fn change_with_room<T, E: From<StoreError>>(
         &self,
         change: impl FnOnce(&mut Record) -> Result<T, E>,
@@ -206,7 +207,9 @@ impl Keeping {
         self.mentions.note(&self.id, &held, &next.clone(), || {
             *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = next;
         });
-        self.changed();
+        if !needs_room {
+            self.changed();
+        }
         Ok(result)
     }
 

@@ -1,5 +1,6 @@
 //! Who is due stands in line at its host: as an id and nothing more, since thousands may fall due together. A refresh
-//! begins when there is a turn for it, and one that somebody waits for does not stand in line at all.
+//! begins when there is a turn for it and no command to give way to; one that somebody waits for does not stand in line at
+//! all.
 
 use std::sync::Arc;
 
@@ -19,7 +20,9 @@ impl Shared {
 
     /// Refreshes one after the other, until nobody stands in line.
     async fn serve_line(self: Arc<Self>, host: &str) {
-        while let Some(account) = self.limits.next_in_line(host) {
+        loop {
+            self.courtesy.give_way().await;
+            let Some(account) = self.limits.next_in_line(host) else { return };
             let Some(keeping) = self.kept(&account) else { continue };
             if self.stopping.is_cancelled() || !keeping.is_due(self.clock.now()) {
                 self.plan(&account);

@@ -14,6 +14,7 @@ mod call;
 mod card;
 mod check_in;
 mod command;
+mod courtesy;
 mod deadlines;
 mod fitness;
 mod flight;
@@ -72,6 +73,7 @@ use crate::{
 };
 
 use agenda::Agenda;
+use courtesy::Courtesy;
 use flight::Errand;
 use inventory::Inventories;
 use keeping::{Heart, Keeping};
@@ -137,6 +139,7 @@ struct Shared {
     first: Mutex<Option<broadcast::Receiver<Notice>>>,
     agenda: Agenda,
     limits: Limits,
+    courtesy: Courtesy,
     quotas: Quotas,
     inventories: Inventories,
     last_policy: Mutex<Option<Arc<Policy>>>,
@@ -172,6 +175,7 @@ impl Keeper {
         let shared = Arc::new(Shared {
             roster: RwLock::default(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
+            courtesy: Courtesy::default(),
             quotas: Quotas::load(&*store),
             inventories: Inventories::new(store.clone()),
             store,
@@ -333,6 +337,7 @@ impl Shared {
         if self.stopping.is_cancelled() {
             return Err(CommandError::new(Code::ShuttingDown, &keeping.id));
         }
+        let _waited = self.courtesy.somebody_waits();
         match command {
             Command::UpdateTokens { proposal, .. } => self.update_tokens(keeping, proposal, taken).await,
             Command::RefreshTokens { .. } => self.refresh_tokens(keeping).await,
