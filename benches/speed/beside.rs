@@ -72,7 +72,7 @@ fn latchkey(n_accounts: usize, form: Form) -> Measured {
     Runtime::new().unwrap().block_on(async {
         let (mosquitto, clouds) = (Mosquitto::start(), Clouds::start(n_accounts + 1));
         let lead = Duration::from_secs(form.of(15, 8) as u64);
-        let (house, due_at) = storm::due_together(&mosquitto, &clouds, n_accounts, lead);
+        let (house, due_at) = storm::due_together(&mosquitto, &clouds, n_accounts, lead, storm::AT_ONCE);
         let service = house.run_connected(Path::new(WITH_DEMO));
         let mut talker = Talker::connect(mosquitto.port, &["latchkey/calm/response/refresh_tokens"]).await;
         let mut alone = Vec::new();

@@ -17,9 +17,9 @@ use crate::{
 
 const MOST_EVENTS: usize = 50;
 
-/// The newest events as they were told, oldest first.
+/// The newest events and when each happened, oldest first.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<VecDeque<Value>>);
+pub(super) struct Recent(Mutex<VecDeque<(AccountId, Event, Timestamp)>>);
 
 impl Recent {
     /// Remembers what happens, until the keeper has ended.
@@ -28,7 +28,7 @@ impl Recent {
             match notices.recv().await {
                 Ok(Notice::Happened(account, event)) => {
                     let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    events.push_back(told(&account, &event, clock.now()));
+                    events.push_back((account, event, clock.now()));
                     let n_old = events.len().saturating_sub(MOST_EVENTS);
                     events.drain(..n_old);
                 }
@@ -39,7 +39,8 @@ impl Recent {
     }
 
     pub(super) fn read(&self) -> Vec<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().map(|(account, event, at)| told(account, event, *at)).collect()
     }
 }
 
