@@ -9,16 +9,19 @@ use std::{collections::HashMap, time::Duration};
 use super::{frame::Name, seal::Sealed, spent::Spent};
 use crate::account::{AccountId, Fingerprint};
 
-/// sled follows after so long, or when it lacks so many names.
+/// sled follows when nothing was written for so long.
 pub(super) const MOMENT: Duration = Duration::from_millis(100);
+/// However much is written, sled follows after so long, or when it lacks so many names.
+const LATEST: Duration = Duration::from_secs(1);
 const MOST: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Behind {
     frames: HashMap<Name, Sealed>,
     spent: Spent,
-    /// When the first of them came.
+    /// When the first of them came, and the last.
     since: Duration,
+    last: Duration,
 }
 
 impl Behind {
@@ -26,6 +29,7 @@ impl Behind {
         if self.frames.is_empty() {
             self.since = now;
         }
+        self.last = now;
         self.frames.extend(frames.into_iter().map(|it| (it.name.clone(), it)));
     }
 
@@ -45,7 +49,8 @@ impl Behind {
 
     /// How long until sled is to follow; none where it lacks nothing.
     pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
-        (!self.frames.is_empty()).then(|| MOMENT.saturating_sub(now.saturating_sub(self.since)))
+        let quiet_at = self.last + MOMENT;
+        (!self.frames.is_empty()).then(|| quiet_at.min(self.since + LATEST).saturating_sub(now))
     }
 
     /// All of it, after which sled lacks nothing; none where it did not.
@@ -82,15 +87,18 @@ mod tests {
     }
 
     #[test]
-    fn sled_follows_after_a_moment_or_when_it_lacks_many() {
+    fn sled_follows_when_it_is_quiet_or_late_or_when_it_lacks_many() {
         let mut behind = Behind::default();
         let second = Duration::from_secs(1);
         assert!(!behind.is_due(second) && behind.due_in(second).is_none());
         behind.add(vec![frame("home", 1)], second);
         behind.add(vec![frame("home", 2)], second + MOMENT / 2);
-        assert_eq!(behind.due_in(second + MOMENT / 2), Some(MOMENT / 2));
-        assert!(!behind.is_due(second) && behind.is_due(second + MOMENT));
-        for number in 1..MOST {
+        assert_eq!(behind.due_in(second + MOMENT), Some(MOMENT / 2));
+        assert!(!behind.is_due(second + MOMENT) && behind.is_due(second + MOMENT * 3 / 2));
+        behind.add(vec![frame("home", 3)], second + LATEST - MOMENT / 2);
+        assert!(behind.is_due(second + LATEST), "it would never follow where much is written");
+        let mut behind = Behind::default();
+        for number in 0..MOST {
             assert!(!behind.is_due(second), "{number}");
             behind.add(vec![frame(&format!("account_{number}"), 1)], second);
         }
