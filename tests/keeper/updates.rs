@@ -237,3 +237,19 @@ async fn new_tokens_need_not_wait_for_the_minute() {
     assert_eq!(outcome(&house.update(HOME, bench.pair_of(HOME)).await), Some(UpdateOutcome::Proved));
     house.stop().await;
 }
+
+#[tokio::test]
+async fn a_refresh_that_is_asked_for_right_behind_new_tokens_does_not_overtake_them() {
+    let bench = Bench::new().await;
+    let house = bench.settled(&[FRONT]).await;
+    for _ in 0..20 {
+        bench.hand.advance(MINUTE);
+        // They are those that the refresh would spend.
+        let update = house.submit(FRONT, proposal(bench.pair_of(FRONT)));
+        let refresh = house.submit_refresh(FRONT);
+        assert_eq!(outcome(&in_time(update.reply).await.unwrap()), Some(UpdateOutcome::Unchanged));
+        in_time(refresh.reply).await.unwrap().unwrap();
+    }
+    assert_eq!(bench.akuvox.counters().replays, 0);
+    house.stop().await;
+}
