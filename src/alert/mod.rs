@@ -12,7 +12,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+    task::yield_now,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -30,6 +36,8 @@ use watch::Watch;
 
 /// How long a stop waits for an alert that is on its way.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
+/// So many accounts are looked at before anything else has its turn.
+const AT_A_TIME: usize = 100;
 /// The note of the store: the ids of the accounts whose trouble was told.
 const TOLD: &str = "alerts";
 
@@ -45,6 +53,12 @@ pub struct Alerts {
     watches: BTreeMap<AccountId, Watch>,
     /// Where people find the page.
     link: Option<String>,
+}
+
+/// Who is to be looked at.
+enum Whom {
+    All,
+    These(BTreeSet<AccountId>),
 }
 
 impl Alerts {
@@ -75,23 +89,55 @@ impl Alerts {
     }
 
     async fn tell_all(&mut self, stop: &CancellationToken) {
+        let mut whom = Whom::All;
+        // When all are to be looked at, by monotonic time.
+        let mut next = Duration::ZERO;
         while !stop.is_cancelled() {
-            let mut pause = LOOK_AGAIN;
-            let cards = self.keeper.cards();
-            self.watches.retain(|id, _| cards.binary_search_by(|it| it.id.cmp(id)).is_ok());
-            for card in &cards {
-                pause = self.look_at(card).await.unwrap_or(LOOK_AGAIN).min(pause);
-            }
-            let deadline = self.clock.now() + pause;
-            tokio::select! {
-                notice = self.notices.recv() => {
-                    if matches!(notice, Err(RecvError::Closed)) {
-                        return;
+            let cards = match whom {
+                Whom::All => {
+                    next = self.clock.monotonic() + LOOK_AGAIN;
+                    let cards = self.keeper.cards();
+                    self.watches.retain(|id, _| cards.binary_search_by(|it| it.id.cmp(id)).is_ok());
+                    cards
+                }
+                Whom::These(accounts) => accounts.iter().filter_map(|it| self.keeper.card(it)).collect(),
+            };
+            for some in cards.chunks(AT_A_TIME) {
+                for card in some {
+                    if let Some(pause) = self.look_at(card).await {
+                        next = next.min(self.clock.monotonic() + pause);
                     }
                 }
-                () = self.clock.wait(deadline) => {}
-                () = stop.cancelled() => {}
+                yield_now().await;
             }
+            let deadline = self.clock.now() + next.saturating_sub(self.clock.monotonic());
+            whom = tokio::select! {
+                notice = self.notices.recv() => match notice {
+                    Err(RecvError::Closed) => return,
+                    notice => self.whom_it_concerns(notice.ok()),
+                },
+                () = self.clock.wait(deadline) => Whom::All,
+                () = stop.cancelled() => return,
+            };
+        }
+    }
+
+    /// Those whom this notice is about, and those that wait behind it; none: some were missed.
+    fn whom_it_concerns(&mut self, first: Option<Notice>) -> Whom {
+        let mut accounts = BTreeSet::new();
+        let mut next = first;
+        loop {
+            match next {
+                Some(Notice::Changed(account) | Notice::Inventory(account) | Notice::Happened(account, _)) => {
+                    accounts.insert(account);
+                }
+                Some(Notice::Accounts) | None => return Whom::All,
+            }
+            next = match self.notices.try_recv() {
+                Ok(notice) => Some(notice),
+                Err(TryRecvError::Lagged(_)) => None,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Whom::These(accounts),
+            };
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
-/// Commands that come without a pause do not stop the schedule: one that is due gives way for so long.
-const LONGEST: Duration = Duration::from_secs(1);
+/// A command that waits for its vendor has no use for more, and one that comes upon another does not stop the schedule.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// How many commands are being carried out.
 #[derive(Default)]

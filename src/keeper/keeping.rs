@@ -51,6 +51,8 @@ pub(super) struct Heart {
     record: RwLock<Arc<Record>>,
     /// The record became another one when it was read, which is to be on disk, too.
     is_ahead: AtomicBool,
+    /// Tokens are proposed one after the other, and what is asked behind them waits.
+    pub(super) proposing: tokio::sync::Mutex<()>,
     /// One commit at a time.
     turn: tokio::sync::Mutex<()>,
     present: Mutex<Present>,
@@ -80,6 +82,7 @@ impl Heart {
             tallies: Tallies::default(),
             record: RwLock::new(record),
             is_ahead: AtomicBool::new(is_ahead),
+            proposing: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             present: Mutex::default(),
         }

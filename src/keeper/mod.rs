@@ -143,7 +143,7 @@ struct Shared {
     quotas: Quotas,
     inventories: Inventories,
     last_policy: Mutex<Option<Arc<Policy>>>,
-    /// Refresh tokens are proposed one at a time, so that no two accounts take the same one and no command overtakes one.
+    /// Refresh tokens are proposed one at a time, so that no two accounts take the same one.
     proposals: tokio::sync::Mutex<()>,
     /// When the schedule was looked at last, in milliseconds of monotonic time.
     looked_at: AtomicU64,

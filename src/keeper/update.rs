@@ -28,7 +28,10 @@ impl Shared {
     ) -> Reply {
         let fingerprint = proposal.tokens.refresh().map(|it| self.fingerprints.of(it));
         let outcome = loop {
-            match self.propose(keeping, &proposal, fingerprint).await {
+            let proposing = keeping.heart.proposing.lock().await;
+            let proposed = self.propose(keeping, &proposal, fingerprint).await;
+            drop(proposing);
+            match proposed {
                 Ok(outcome) => break outcome,
                 Err(Refusal::Flying(flight)) => drop(flight.land().await),
                 Err(Refusal::InUse(other)) => {

@@ -4,10 +4,7 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -180,6 +177,9 @@ impl Commands {
     /// slow vendor must not hold up the others. So a login may be delivered again, which the keeper knows by its code.
     async fn carry_out(&self, command: Command, message: &Inbound) -> Reply {
         let brings_tokens = matches!(command, Command::UpdateTokens { .. });
+        if !brings_tokens {
+            self.acknowledge(message);
+        }
         let whom = command.entry_id().clone();
         let is_login = matches!(command, Command::Login { .. });
         let has_field = || self.keeper.card(&whom).is_some_and(|it| it.logs_in_by_code);
@@ -191,11 +191,8 @@ impl Commands {
         if brings_tokens {
             // An error means that it was answered without being taken, which settles it as well.
             let _ = ticket.taken.await;
-        } else {
-            // What was asked for is begun first.
-            yield_now().await;
+            self.acknowledge(message);
         }
-        self.acknowledge(message);
         let reply = ticket.reply.await.unwrap_or_else(|_| Err(CommandError::new(Code::Internal, &whom)));
         // It may have been taken out of the configuration meanwhile, and its field with it.
         if let Some(field) = field.filter(|_| has_field()) {

@@ -116,6 +116,7 @@ pub(super) fn open(
         checkpoint_every: settings.checkpoint_every,
         last_checkpoint: clock.monotonic(),
         last_heal: clock.monotonic(),
+        last_hand_over: clock.monotonic(),
         clock,
         notes,
         counters,

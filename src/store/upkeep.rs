@@ -1,6 +1,6 @@
 //! What the writer does between requests: checkpoints, compaction, and getting a broken sled back.
 
-use std::{io, sync::atomic::Ordering::Relaxed};
+use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     StoreError, database::Database, frame::Name, open::set_aside, reconcile::spent_in, scan::scan, spent::Spent,
@@ -12,6 +12,9 @@ use crate::clock::LOOK_AGAIN;
 /// recent fingerprints, and a journal that fills the disk would help nobody.
 const COMPACT_WITHOUT_SLED_ABOVE: u64 = 16 * 1024 * 1024;
 
+/// However much is asked, what sled was given outlives a kill after so long.
+const HAND_OVER_EVERY: Duration = Duration::from_secs(1);
+
 /// After a compaction that failed, the next is tried when the journal has grown by this much.
 const COMPACT_AGAIN_AFTER: u64 = 1024 * 1024;
 
@@ -20,7 +23,9 @@ impl Writer {
     pub(super) fn look_after(&mut self) {
         let now = self.clock.monotonic();
         if self.behind.is_due(now) {
-            self.follow();
+            // Where much is asked, nobody finds the moment that it takes.
+            let is_long_ago = HAND_OVER_EVERY <= now.saturating_sub(self.last_hand_over);
+            if is_long_ago { self.follow_for_good() } else { self.follow() }
         }
         if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {
             self.last_heal = now;
@@ -49,6 +54,7 @@ impl Writer {
     /// As [`Writer::follow`], and it outlives a kill there, too. sled waits for its own threads meanwhile, so this is for when
     /// nobody else does.
     pub(super) fn follow_for_good(&mut self) {
+        self.last_hand_over = self.clock.monotonic();
         self.follow();
         let _ = self.database.hand_over();
     }

@@ -65,6 +65,7 @@ pub(super) struct Writer {
     pub(super) checkpoint_every: Duration,
     pub(super) last_checkpoint: Duration,
     pub(super) last_heal: Duration,
+    pub(super) last_hand_over: Duration,
     pub(super) notes: Notes,
     pub(super) counters: Arc<Counters>,
     /// Something was written since the last checkpoint.
