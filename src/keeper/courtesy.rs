@@ -36,17 +36,11 @@ impl Drop for Waited<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::poll_fn,
-        pin::{Pin, pin},
-        task::Poll,
-    };
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
 
     use super::*;
-
-    async fn is_pending<F: Future>(mut future: Pin<&mut F>) -> bool {
-        poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
-    }
 
     #[tokio::test]
     async fn who_is_due_goes_on_when_nobody_waits_any_more() {
@@ -55,7 +49,7 @@ mod tests {
         let waited = [courtesy.somebody_waits(), courtesy.somebody_waits()];
         let mut way = pin!(courtesy.give_way());
         for waited in waited {
-            assert!(is_pending(way.as_mut()).await);
+            assert!(way.as_mut().now_or_never().is_none());
             drop(waited);
         }
         way.await;

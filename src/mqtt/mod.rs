@@ -18,6 +18,7 @@ pub mod bridge;
 pub mod commands;
 pub mod link;
 pub mod message;
+pub mod payload;
 pub mod probe;
 pub mod request;
 pub mod settings;

@@ -1,11 +1,6 @@
 //! Payloads of commands: parsed once, into a command that can be carried out or into an error with its mend.
 
-use std::{collections::BTreeMap, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
@@ -13,7 +8,7 @@ use crate::{
     keeper::{Command, CommandError},
 };
 
-use super::topics::Verb;
+use super::{payload::Payload, topics::Verb};
 
 /// The longest payload of a command, in bytes.
 pub const LONGEST_PAYLOAD: usize = 64 * 1024;
@@ -25,13 +20,6 @@ pub struct Request {
     /// To be echoed in the reply, where it could be read. As text: as a tree it may weigh ten times as much.
     pub transaction: Option<Box<RawValue>>,
     pub command: Result<Command, CommandError>,
-}
-
-/// The object of a command: what its reply is to repeat, and all else.
-#[derive(Debug, Default)]
-pub struct Payload {
-    pub transaction: Option<Box<RawValue>>,
-    pub fields: Map<String, Value>,
 }
 
 /// What the topic of a command says.
@@ -58,22 +46,6 @@ pub fn fields_of(verb: Verb) -> &'static [&'static str] {
     }
 }
 
-impl Payload {
-    /// Reads an object.
-    pub fn parse(text: &str) -> Result<Self, Code> {
-        let read = || {
-            let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-            let transaction = fields.remove("transaction").map(RawValue::to_owned);
-            if let Some(transaction) = &transaction {
-                let _: Sound = serde_json::from_str(transaction.get())?;
-            }
-            let field = |(key, value): (String, &RawValue)| Ok((key, serde_json::from_str(value.get())?));
-            Ok(Self { transaction, fields: fields.into_iter().map(field).collect::<serde_json::Result<_>>()? })
-        };
-        read().map_err(|_: serde_json::Error| Code::NotJson)
-    }
-}
-
 impl Request {
     /// Reads a payload. Errors name the payload by what is wrong with it, and never quote it.
     pub fn parse(verb: Verb, target: Target, payload: &[u8]) -> Self {
@@ -90,58 +62,6 @@ impl Request {
         };
         let fields = Fields::new(verb, &target, fields);
         Self { verb, transaction, command: command(verb, target, fields) }
-    }
-}
-
-/// JSON that every reader takes, read and let go of: `RawValue` itself takes halves of characters, numbers beyond all bounds
-/// and any depth.
-struct Sound;
-
-impl<'de> Deserialize<'de> for Sound {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Sound {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self, A::Error> {
-        while parts.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Self, A::Error> {
-        while parts.next_entry::<Self, Self>()?.is_some() {}
-        Ok(self)
     }
 }
 
@@ -448,18 +368,6 @@ mod tests {
         let long = parse(Verb::RefreshTokens, Target::Account(front()), &payload);
         assert_eq!(long.transaction.unwrap().get(), transaction);
         assert_eq!(request.command.unwrap_err().code, Code::UnknownField);
-    }
-
-    #[test]
-    fn a_transaction_that_other_readers_would_not_take_is_not_json() {
-        for unsound in [r#""\ud800""#, "1e999", &format!("{}{}", "[".repeat(500), "]".repeat(500))] {
-            let payload = format!("{{\"transaction\": {unsound}}}");
-            assert_eq!(
-                code(Verb::RefreshTokens, Target::Account(front()), payload.as_bytes()),
-                Code::NotJson,
-                "{unsound}"
-            );
-        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Writer {
     }
 
     /// As [`Writer::follow`], and it outlives a kill there, too. sled waits for its own threads meanwhile, so this is for when
-    /// nobody else does.
+    /// nobody else does, or for now and then.
     pub(super) fn follow_for_good(&mut self) {
         self.last_hand_over = self.clock.monotonic();
         self.follow();

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     account::{AccountId, Code},
     keeper::CommandError,
-    mqtt::request::{self, LONGEST_PAYLOAD},
+    mqtt::{payload, request::LONGEST_PAYLOAD},
 };
 
 use super::{
@@ -95,7 +95,7 @@ impl Payload {
     pub(super) fn transaction(&self, verb: &str) -> Result<Option<Box<RawValue>>, CommandError> {
         let error = |code| CommandError::new(code, verb);
         let text = std::str::from_utf8(self.or_empty()).map_err(|_| error(Code::NotUtf8))?;
-        let request::Payload { transaction, fields } = request::Payload::parse(text).map_err(error)?;
+        let payload::Payload { transaction, fields } = payload::Payload::parse(text).map_err(error)?;
         // Its name is not shown: it may be a token in the wrong place.
         if fields.is_empty() { Ok(transaction) } else { Err(error(Code::UnknownField)) }
     }
