@@ -125,15 +125,6 @@ impl Trial {
         }
     }
 
-    /// Signs in, and gives Latchkey the tokens.
-    async fn sign_in(&self, account: &'static str) {
-        let (tokens, refresh_token) = self.sign_in_anew(account);
-        let reply =
-            self.client.request(&format!("latchkey/{account}/update_tokens"), tokens.to_string().as_bytes()).await;
-        assert_eq!(reply["data"]["outcome"], "proved", "{account}: {reply}");
-        self.acknowledge(account, &reply, Some(refresh_token));
-    }
-
     /// Latchkey told of a generation, whose tokens are the ones that are good now: nothing else is under way. `spent`: the
     /// refresh token that it got them for; without one it is the token that it held before.
     fn acknowledge(&self, account: &str, reply: &Value, spent: Option<String>) {
@@ -155,7 +146,7 @@ impl Trial {
         loop {
             match work {
                 Work::Refreshing => self.refresh(account).await,
-                Work::Updating => self.update(account).await,
+                Work::Updating => self.sign_in(account).await,
             }
         }
     }
@@ -171,8 +162,9 @@ impl Trial {
         self.acknowledge(account, &reply, None);
     }
 
-    /// A new login, of which Latchkey is told; where it is killed before it took it, the broker tells it again.
-    async fn update(&self, account: &'static str) {
+    /// A new login, of which Latchkey is told; where it is killed before it took it, the broker tells it again, and the
+    /// reply to that may come behind the next one's beginning.
+    async fn sign_in(&self, account: &'static str) {
         let (mark, transaction) = (self.client.mark(), transaction());
         let (mut request, refresh_token) = self.sign_in_anew(account);
         request["transaction"] = json!(transaction);
