@@ -356,6 +356,24 @@ fn a_change_announces_only_what_changed() {
 }
 
 #[test]
+fn what_changes_time_and_again_is_looked_at_at_once_and_then_every_two_seconds() {
+    let mut world = World::settled(&[account("a", &[])]);
+    assert!(!world.announcer.is_to_be_told(world.now));
+    world.announcer.something_changed(world.now);
+    assert!(world.announcer.is_to_be_told(world.now));
+    world.want(&[account("a", &["tea"])]);
+    world.announcer.something_changed(world.now);
+    world.announcer.something_changed(world.now);
+    let again = world.now + Duration::from_secs(2);
+    assert!(!world.announcer.is_to_be_told(again - Duration::from_millis(1)));
+    assert!(world.announcer.is_to_be_told(again));
+    world.want(&[account("a", &["tea", "bed"])]);
+    world.pass(60);
+    assert!(world.is_settled());
+    assert_eq!(world.announcer.next_due(), None);
+}
+
+#[test]
 fn a_scene_that_is_gone_is_first_reduced_to_its_platform_and_then_left_out() {
     let mut world = World::settled(&[account("a", &["tea", "bed"])]);
     world.want(&[account("a", &["bed"])]);

@@ -1,7 +1,7 @@
 //! When to say what to Home Assistant. It is told what happens and what time it is, and hands out what to publish.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -58,6 +58,9 @@ pub struct Announcer {
     start: Option<Start>,
     round: Option<Round>,
     last_sent_at: Option<Duration>,
+    /// When to ask what is wanted; none where nothing has changed.
+    look_at: Option<Duration>,
+    last_look_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,8 @@ impl Announcer {
             start: None,
             round: None,
             last_sent_at: None,
+            look_at: None,
+            last_look_at: None,
         };
         announcer.bring_back_bridge();
         announcer
@@ -129,14 +134,29 @@ impl Announcer {
         }
     }
 
+    /// A device may be another one now: [`Self::want`] is to be told. All are compared then, which takes a while where they
+    /// are thousands, and what came of it could not be said sooner anyway.
+    pub fn something_changed(&mut self, now: Duration) {
+        let earliest = self.last_look_at.map_or(now, |it| now.max(it + PAUSE_BETWEEN_WAVES));
+        self.look_at.get_or_insert(earliest);
+    }
+
+    /// Whether [`Self::want`] is to be told now.
+    pub fn is_to_be_told(&self, now: Duration) -> bool {
+        self.look_at.is_some_and(|it| it <= now)
+    }
+
     /// The accounts or their inventories changed. Announces what differs. `wanted`: the bridge, then the accounts.
     ///
     /// A device that the user deleted stays away: a scene more at the vendor is no reason to bring it back.
     pub fn want(&mut self, wanted: Vec<Announcement>, now: Duration) {
+        self.look_at = None;
+        self.last_look_at = Some(now);
         if wanted == self.wanted {
             return;
         }
-        let changed = wanted.iter().filter(|it| !self.wanted.contains(it)).map(|it| it.topic.clone());
+        let before = by_topic(&self.wanted);
+        let changed = wanted.iter().filter(|it| before.get(it.topic.as_str()) != Some(it)).map(|it| it.topic.clone());
         let changed: BTreeSet<String> = changed.collect();
         self.is_ledger_stored &= !self.ledger.take_back_deletions(&wanted);
         self.wanted = wanted;
@@ -144,7 +164,8 @@ impl Announcer {
             self.bring_back_bridge();
         }
         self.unsent.extend(changed);
-        self.unsent.retain(|topic| self.wanted.iter().any(|it| it.topic == *topic));
+        let wanted = by_topic(&self.wanted);
+        self.unsent.retain(|topic| wanted.contains_key(topic.as_str()));
         if self.is_connected {
             // What is under way was planned for other accounts; what it did not get to is planned again.
             let round = self.round.take().map(|it| Start { at: now, is_birth: it.is_birth });
@@ -166,12 +187,12 @@ impl Announcer {
         Some(&deleted.device.name)
     }
 
-    /// When to ask [`Self::due`] next; none while there is nothing to wait for.
+    /// When to ask [`Self::is_to_be_told`] and [`Self::due`] next; none while there is nothing to wait for.
     pub fn next_due(&self) -> Option<Duration> {
         let store = (!self.is_ledger_stored).then_some(Duration::ZERO);
         let start = self.start.map(|it| it.at);
         let round = self.round.as_ref().map(|it| it.next_at);
-        [store, start, round].into_iter().flatten().min()
+        [store, start, round, self.look_at].into_iter().flatten().min()
     }
 
     /// What to store and to publish now; an empty batch where nothing is due.
@@ -250,11 +271,16 @@ impl Announcer {
     fn end_round(&mut self) {
         let Some(round) = self.round.take() else { return };
         let topics: Vec<String> = self.ledger.devices.keys().cloned().collect();
+        let wanted = by_topic(&self.wanted);
         for topic in topics {
-            let wanted = self.wanted.iter().find(|it| it.topic == topic);
+            let wanted = wanted.get(topic.as_str()).copied();
             // Of a prefix that Home Assistant no longer listens to, clearing the broker is all that can be done.
             let is_certain = round.is_heard || !is_heard(&topic, &self.settings.discovery_prefix);
             self.is_ledger_stored &= !self.ledger.withdraw(&topic, wanted, is_certain);
         }
     }
+}
+
+fn by_topic(announcements: &[Announcement]) -> BTreeMap<&str, &Announcement> {
+    announcements.iter().map(|it| (it.topic.as_str(), it)).collect()
 }

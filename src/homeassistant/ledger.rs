@@ -71,7 +71,9 @@ impl Ledger {
             trace.withdrawn.clear();
         }
         let is_news = *trace != before;
-        self.devices.retain(|_, it| *it != Trace::default());
+        if *trace == Trace::default() {
+            self.devices.remove(topic);
+        }
         is_news
     }
 

@@ -40,9 +40,10 @@ impl Ledger {
         let mut ghosts = Wave::default();
         let mut removals = Wave::default();
         let mut last_removals = Wave::default();
+        let wanted_topics: BTreeSet<&str> = wanted.iter().map(|it| it.topic.as_str()).collect();
         for (topic, trace) in &self.devices {
             let leftovers = trace.leftovers(&BTreeSet::new(), is_birth);
-            if leftovers.is_empty() || wanted.iter().any(|it| it.topic == *topic) {
+            if leftovers.is_empty() || wanted_topics.contains(topic.as_str()) {
                 continue;
             }
             if is_birth && is_heard(topic, discovery_prefix) {

@@ -311,8 +311,8 @@ impl Bridge {
         for account in changed {
             self.publish_state(&account, presence);
         }
-        if has_other_devices {
-            self.want_devices();
+        if has_other_devices && let Some(announcer) = &mut self.announcer {
+            announcer.something_changed(self.clock.monotonic());
         }
     }
 
@@ -341,8 +341,12 @@ impl Bridge {
 
     /// What the announcer wants said now. The ledger is on disk before anything is announced that it is to take back.
     async fn announce(&mut self, presence: &mut Presence) {
+        let now = self.clock.monotonic();
+        if self.announcer.as_ref().is_some_and(|it| it.is_to_be_told(now)) {
+            self.want_devices();
+        }
         let Some(announcer) = &mut self.announcer else { return };
-        let batch = announcer.due(self.clock.monotonic());
+        let batch = announcer.due(now);
         if let Some(ledger) = &batch.ledger {
             let bytes = serde_json::to_vec(ledger).expect("a ledger of plain fields is JSON");
             if let Err(trouble) = self.store.put_note(LEDGER, bytes).await {
