@@ -1,15 +1,12 @@
 //! One attempt of a refresh: begun durably, sent, read. A process that is killed between any two lines of this file
 //! finds on disk what it needs to go on.
 
-use std::future::pending;
-
-use tokio::{sync::oneshot, task::yield_now};
 use tracing::{info, warn};
 
 use crate::{
     account::{Attempt, Class, Code, Ending, Grant, RefreshEnd, Secret, Slot},
     store::StoreError,
-    vendor::{Answer, Gate, Spend, VendorError},
+    vendor::{Answer, Spend, VendorError},
 };
 
 use super::{
@@ -36,8 +33,7 @@ pub(super) enum Leg {
     },
 }
 
-/// An attempt with what it sends.
-#[derive(Clone)]
+/// An attempt that is on disk, with what it sends.
 struct Begun {
     attempt: Attempt,
     refresh: Secret,
@@ -67,8 +63,8 @@ impl Shared {
             self.hold(keeping, wait);
             return Leg::grounded(Code::Throttled);
         }
-        let (begun, sent) = match self.begin_and_send(keeping, by).await {
-            Ok(sent) => sent,
+        let begun = match self.begin(keeping).await {
+            Ok(begun) => begun,
             Err(Obstacle::NothingToSpend) => {
                 let code = nothing_to_spend(keeping);
                 warn!(account = %keeping.id, %code, "there is no refresh token that could be sent");
@@ -79,6 +75,9 @@ impl Shared {
                 return Leg::Landed(self.blocked_by_disk(keeping, &trouble));
             }
         };
+        info!(account = %keeping.id, ?by, token = %begun.refresh.masked(), "refresh needed, asking the vendor");
+        let spend = Spend { refresh: &begun.refresh, access: begun.access.as_ref() };
+        let sent = keeping.vendor.refresh(spend).await;
         let at = self.clock.now();
         let (ending, answer) = self.read(keeping, sent, begun.access.as_ref()).await;
         if let Ending::Failed { class, code, .. } = &ending {
@@ -87,38 +86,7 @@ impl Shared {
         self.settle(keeping, by, &begun.attempt, begun.was_in_doubt, Returned { ending, answer, at }).await
     }
 
-    /// Begins an attempt and sends it. The connection is opened while the attempt is being made durable, and until it is the
-    /// gate lets nothing through.
-    async fn begin_and_send(
-        &self,
-        keeping: &Keeping,
-        by: Trigger,
-    ) -> Result<(Begun, Result<Answer, VendorError>), Obstacle> {
-        let (gate, (tell, told)) = (Gate::default(), oneshot::channel());
-        let beginning = async {
-            let begun = self.begin(keeping, tell).await?;
-            gate.open();
-            // The request goes first.
-            yield_now().await;
-            info!(account = %keeping.id, ?by, token = %begun.refresh.masked(), "refresh needed, asking the vendor");
-            Ok::<_, Obstacle>(begun)
-        };
-        let sending = async {
-            match told.await {
-                Ok(begun) => Ok(send_behind(&gate, keeping, &begun).await),
-                // Nothing begins, which is told by the one who was to begin it.
-                Err(_) => pending().await,
-            }
-        };
-        let (begun, mut sent) = tokio::try_join!(beginning, sending)?;
-        if gate.was_late() {
-            sent = keeping.vendor.refresh(begun.spend()).await;
-        }
-        Ok((begun, sent))
-    }
-
-    /// `tell`: is told what begins while it is being made durable.
-    async fn begin(&self, keeping: &Keeping, tell: oneshot::Sender<Begun>) -> Result<Begun, Obstacle> {
+    async fn begin(&self, keeping: &Keeping) -> Result<Begun, Obstacle> {
         let began = keeping.change_with_room(|record| {
             let now = self.clock.now();
             // Left by a flight that crashed where the disk did not take it: its request may have been sent.
@@ -132,9 +100,7 @@ impl Shared {
             }
             let was_in_doubt = record.doubted_since(slot).is_some();
             let attempt = record.begin(fastrand::u64(..), slot, self.fingerprints.of(&refresh), now);
-            let begun = Begun { attempt, refresh, access, was_in_doubt };
-            let _ = tell.send(begun.clone());
-            Ok(begun)
+            Ok(Begun { attempt, refresh, access, was_in_doubt })
         });
         began.await
     }
@@ -185,23 +151,10 @@ impl Shared {
     }
 }
 
-impl Begun {
-    fn spend(&self) -> Spend<'_> {
-        Spend { refresh: &self.refresh, access: self.access.as_ref() }
-    }
-}
-
 impl From<StoreError> for Obstacle {
     fn from(trouble: StoreError) -> Self {
         Self::Store(trouble)
     }
-}
-
-async fn send_behind(gate: &Gate, keeping: &Keeping, begun: &Begun) -> Result<Answer, VendorError> {
-    if !keeping.vendor.refreshes_by_http() {
-        gate.opened().await;
-    }
-    gate.before(keeping.vendor.refresh(begun.spend())).await
 }
 
 /// The word for an account whose refresh cannot begin.

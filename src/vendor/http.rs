@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
 };
 
-use super::{Latency, VendorError, gate, json::completed, latency::Latencies, skew::Skews};
+use super::{Latency, VendorError, json::completed, latency::Latencies, skew::Skews};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -73,7 +73,6 @@ impl Http {
             .pool_max_idle_per_host(0)
             .no_proxy()
             .tcp_nodelay(true)
-            .connector_layer(gate::layer())
             .build()
             .map_err(|error| error.without_url().to_string())?;
         Ok(Self { client, clock, skews: Skews::default(), latencies: Latencies::default() })

@@ -6,7 +6,6 @@
 mod akuvox;
 mod aqara;
 mod error;
-mod gate;
 mod http;
 mod json;
 mod latency;
@@ -25,7 +24,6 @@ pub(crate) use akuvox::read_all as read_as_akuvox;
 pub(crate) use aqara::read_all as read_as_aqara;
 pub use aqara::{Aqara, sign};
 pub use error::VendorError;
-pub use gate::Gate;
 pub use http::{Answer, Http, Request};
 pub use latency::{BOUNDS, Latency};
 pub use post::PostError;
@@ -94,12 +92,6 @@ pub trait Vendor: Send + Sync {
     /// `Ok` is an answer of the vendor's own, unread. Errors: what did not reach the vendor is `Transient`; whatever
     /// else is not the vendor's answer is `Ambiguous`.
     async fn refresh(&self, spend: Spend<'_>) -> Result<Answer, VendorError>;
-
-    /// Whether [`Vendor::refresh`] sends by [`Http`] alone, so that it may be called behind a [`Gate`]. One that does not know
-    /// is called when the gate is open.
-    fn refreshes_by_http(&self) -> bool {
-        false
-    }
 
     /// Reads the answer to a refresh. Pure, and cheap to run again over an answer that was kept.
     ///

@@ -75,32 +75,6 @@ async fn the_attempt_is_on_disk_before_the_request_leaves_and_the_grant_before_a
 }
 
 #[tokio::test]
-async fn nothing_is_sent_while_the_attempt_is_not_on_disk_however_long_that_takes() {
-    let bench = Bench::new().await;
-    let (store, grounds) = bench.open();
-    let disk = Disk::new(store);
-    let mut house = bench.start_on(Grounds { store: disk.clone(), ..grounds }, &[FRONT, HOME], |_, vendor| vendor);
-    bench.settle_in(&mut house, &[FRONT, HOME]).await;
-    // For a moment, and for longer than a connection that is open already is kept back.
-    for wait in [Duration::ZERO, Duration::from_millis(400)] {
-        let calls = || bench.akuvox.counters().calls + bench.aqara.counters().calls;
-        let before = calls();
-        disk.hold(true);
-        let tickets = [house.submit_refresh(FRONT), house.submit_refresh(HOME)];
-        disk.until_somebody_waits().await;
-        tokio::time::sleep(wait).await;
-        assert_eq!(calls(), before);
-        disk.hold(false);
-        for ticket in tickets {
-            in_time(ticket.reply).await.unwrap().unwrap();
-        }
-        assert_eq!(calls(), before + 2);
-        bench.hand.advance(Duration::from_secs(60));
-    }
-    house.stop().await;
-}
-
-#[tokio::test]
 async fn a_second_refresh_within_the_minute_is_too_soon_and_is_told_for_how_long() {
     let bench = Bench::new().await;
     let house = bench.settled(&[HOME]).await;

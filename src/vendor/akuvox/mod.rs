@@ -179,10 +179,6 @@ impl Vendor for Akuvox {
         self.post_to_gate("refresh_token", headers, body).await
     }
 
-    fn refreshes_by_http(&self) -> bool {
-        true
-    }
-
     fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
         answer::refresh(answer)
     }

@@ -94,10 +94,6 @@ impl Vendor for Aqara {
         self.ask(Intent::Refresh, data, None).await
     }
 
-    fn refreshes_by_http(&self) -> bool {
-        true
-    }
-
     fn read_refresh(&self, answer: &Answer) -> Result<FreshTokens, VendorError> {
         Self::read_tokens(answer, Intent::Refresh)
     }
