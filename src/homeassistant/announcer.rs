@@ -134,8 +134,8 @@ impl Announcer {
         }
     }
 
-    /// A device may be another one now: [`Self::want`] is to be told. All are compared then, which takes a while where they
-    /// are thousands, and what came of it could not be said sooner anyway.
+    /// A device may be another one now: [`Self::want`] is to be told, at once or two seconds after the last time. All are
+    /// compared then, which takes a while where they are thousands.
     pub fn something_changed(&mut self, now: Duration) {
         let earliest = self.last_look_at.map_or(now, |it| now.max(it + PAUSE_BETWEEN_WAVES));
         self.look_at.get_or_insert(earliest);
