@@ -77,6 +77,11 @@ enum Slot<'a> {
     },
 }
 
+/// Announcements, to be looked up where there are thousands.
+pub(super) fn by_topic(announcements: &[Announcement]) -> BTreeMap<&str, &Announcement> {
+    announcements.iter().map(|it| (it.topic.as_str(), it)).collect()
+}
+
 impl Announcement {
     /// The device as it is.
     pub fn message(&self) -> Message {

@@ -1,12 +1,12 @@
 //! When to say what to Home Assistant. It is told what happens and what time it is, and hands out what to publish.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::Duration,
 };
 
 use super::{
-    announcement::{Announcement, Message},
+    announcement::{Announcement, Message, by_topic},
     ledger::Ledger,
     plan::{Situation, Wave, is_heard},
 };
@@ -279,8 +279,4 @@ impl Announcer {
             self.is_ledger_stored &= !self.ledger.withdraw(&topic, wanted, is_certain);
         }
     }
-}
-
-fn by_topic(announcements: &[Announcement]) -> BTreeMap<&str, &Announcement> {
-    announcements.iter().map(|it| (it.topic.as_str(), it)).collect()
 }

@@ -71,9 +71,7 @@ impl Ledger {
             trace.withdrawn.clear();
         }
         let is_news = *trace != before;
-        if *trace == Trace::default() {
-            self.devices.remove(topic);
-        }
+        self.drop_blank(topic);
         is_news
     }
 
@@ -91,7 +89,7 @@ impl Ledger {
     /// Forgets that the user deleted a device. Returns whether that is news.
     pub(super) fn bring_back(&mut self, topic: &str) -> bool {
         let is_news = self.devices.get_mut(topic).is_some_and(|it| it.deleted_as.take().is_some());
-        self.devices.retain(|_, it| *it != Trace::default());
+        self.drop_blank(topic);
         is_news
     }
 
@@ -106,6 +104,13 @@ impl Ledger {
         }
         self.devices.retain(|_, it| *it != Trace::default());
         is_news
+    }
+
+    /// A trace that says nothing is none.
+    fn drop_blank(&mut self, topic: &str) {
+        if self.devices.get(topic).is_some_and(|it| *it == Trace::default()) {
+            self.devices.remove(topic);
+        }
     }
 }
 

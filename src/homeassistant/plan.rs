@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{
-    announcement::{Announcement, Message},
+    announcement::{Announcement, Message, by_topic},
     house::is_bridge_topic,
     ledger::Ledger,
 };
@@ -40,10 +40,10 @@ impl Ledger {
         let mut ghosts = Wave::default();
         let mut removals = Wave::default();
         let mut last_removals = Wave::default();
-        let wanted_topics: BTreeSet<&str> = wanted.iter().map(|it| it.topic.as_str()).collect();
+        let wanted_by_topic = by_topic(wanted);
         for (topic, trace) in &self.devices {
             let leftovers = trace.leftovers(&BTreeSet::new(), is_birth);
-            if leftovers.is_empty() || wanted_topics.contains(topic.as_str()) {
+            if leftovers.is_empty() || wanted_by_topic.contains_key(topic.as_str()) {
                 continue;
             }
             if is_birth && is_heard(topic, discovery_prefix) {

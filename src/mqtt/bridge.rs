@@ -253,7 +253,7 @@ impl Bridge {
             }
         }
         self.info.accounts = infos(&self.devices.accounts);
-        self.want_devices();
+        self.want_devices(self.clock.monotonic());
         self.link.subscribe(self.subscriptions());
         if presence.is_announced {
             self.publish_everything(presence);
@@ -333,17 +333,17 @@ impl Bridge {
     }
 
     /// The doors or scenes of an account may be others now.
-    fn want_devices(&mut self) {
+    fn want_devices(&mut self, now: Duration) {
         let Some(announcer) = &mut self.announcer else { return };
         let wanted = self.devices.announcements(|account| self.keeper.inventory(account));
-        announcer.want(wanted, self.clock.monotonic());
+        announcer.want(wanted, now);
     }
 
     /// What the announcer wants said now. The ledger is on disk before anything is announced that it is to take back.
     async fn announce(&mut self, presence: &mut Presence) {
         let now = self.clock.monotonic();
         if self.announcer.as_ref().is_some_and(|it| it.is_to_be_told(now)) {
-            self.want_devices();
+            self.want_devices(now);
         }
         let Some(announcer) = &mut self.announcer else { return };
         let batch = announcer.due(now);
