@@ -171,7 +171,7 @@ async fn damage_that_was_mended_is_told_as_an_event_by_mqtt_and_http_and_costs_n
         let told = event(&client, mark, account).await;
         assert_eq!((&told["event_type"], &told["by"]), (&json!("store_mended"), &json!("start")), "{told}");
     }
-    assert!(latchkey.log().contains("set aside"), "{}", latchkey.log());
+    latchkey.logged("set aside").await;
     assert!(past_events(&bench, &latchkey).await.contains("\"store_mended\""));
     let after = client.state("home", |it| it["condition"] == "ok").await;
     assert_eq!(after["generation"], before["generation"]);

@@ -367,7 +367,7 @@ async fn a_reply_that_a_kill_lost_at_a_strict_cloud_is_asked_for_once_and_then_t
     let trial = Trial::new().await;
     let (latchkey, mark) = lose_a_reply(&trial, "front_door").await;
     assert_eq!(trial.settle("front_door", mark, &latchkey).await, "reauth_required");
-    assert!(latchkey.log().contains("the reply was lost during rotation"), "{}", latchkey.log());
+    latchkey.logged("the reply was lost during rotation").await;
     assert_eq!(trial.bench.akuvox.counters().replays, 1);
     let is_told = |it: &latchkey::mqtt::Inbound| {
         it.topic == "latchkey/front_door/event"
