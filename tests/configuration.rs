@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeMap, fs, path::Path, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use latchkey::{
     account::{AccountId, AmbiguousPolicy, Secret},
@@ -489,6 +495,43 @@ fn an_account_is_named_so_that_topics_can_hold_the_name() {
     assert_eq!(only(&errors).key, "accounts.reply");
     let errors = refuse(&format!("[mqtt]\nreply_prefix = 'latchkey'\n{MINIMAL}"));
     assert_eq!(keys(&errors), ["mqtt.reply_prefix", "accounts.front_door"]);
+}
+
+/// Very many are read by several at a time.
+#[test]
+fn of_very_many_accounts_all_are_there_and_what_is_wrong_is_told_in_their_order() {
+    const N_ACCOUNTS: usize = 3000;
+    let wrong = [7, 8, 999, 1500, N_ACCOUNTS - 1];
+    let section = |number: usize, key: &str| format!("[accounts.a{number:04}]\nvendor = 'akuvox'\n{key} = 'SE'\n");
+    // The last comes first: the order is not that of the file.
+    let all = |wrong: &[usize]| {
+        let keys = (0..N_ACCOUNTS).map(|it| (it, if wrong.contains(&it) { "contry" } else { "country" }));
+        keys.rev().map(|(number, key)| section(number, key)).collect::<String>()
+    };
+    let accounts = read(&all(&[])).accounts;
+    assert_eq!(accounts.len(), N_ACCOUNTS);
+    let clouds = accounts.values().map(|it| match &it.vendor {
+        VendorSettings::Akuvox(cloud) => Arc::as_ptr(cloud),
+        VendorSettings::Aqara(_) => panic!("{} is at Akuvox", it.id),
+    });
+    assert_eq!(clouds.collect::<BTreeSet<_>>().len(), 1, "what is alike is there once");
+
+    let errors = refuse(&all(&wrong));
+    let expected = wrong.iter().flat_map(|it| ["country", "contry"].map(|key| format!("accounts.a{it:04}.{key}")));
+    assert_eq!(keys(&errors), expected.collect::<Vec<_>>());
+    assert!(errors.to_string().contains("did you mean `country`?"), "{errors}");
+}
+
+#[test]
+fn accounts_that_are_no_tables_are_told_with_how_to_write_one() {
+    let errors = refuse("accounts = 5\n");
+    assert!(errors.iter().any(|it| it.key == "accounts" && it.mend.contains("write `[accounts]`")), "{errors}");
+    let errors = refuse(&format!("{MINIMAL}[accounts]\nback_door = 5\n"));
+    let told = errors.iter().find(|it| it.key == "accounts.back_door").unwrap();
+    assert!(told.variable.is_none() && told.mend.contains("write `[accounts.back_door]`"), "{errors}");
+    let errors = refuse_with(MINIMAL, &[("LATCHKEY__ACCOUNTS__BACK_DOOR", "5")]);
+    let told = errors.iter().find(|it| it.key == "accounts.back_door").unwrap();
+    assert_eq!(told.variable.as_deref(), Some("LATCHKEY__ACCOUNTS__BACK_DOOR"), "{errors}");
 }
 
 #[test]

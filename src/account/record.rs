@@ -174,6 +174,11 @@ impl Record {
         })
     }
 
+    /// Whether there is anything to spend, now or when it is tried again.
+    pub fn has_refresh_token(&self) -> bool {
+        self.next_to_spend().is_some() || self.current.as_ref().is_some_and(|it| it.refresh.is_some())
+    }
+
     /// Since when the reply to a refresh of this slot's grant is lost.
     pub fn doubted_since(&self, slot: Slot) -> Option<Timestamp> {
         if slot == Slot::Candidate {

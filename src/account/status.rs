@@ -133,7 +133,7 @@ impl Status {
         Self {
             condition,
             access_token_status: access_token_status(record, now),
-            configured: record.next_to_spend().is_some() || current.is_some_and(|it| it.refresh.is_some()),
+            configured: record.has_refresh_token(),
             access_token_expires_at: current.and_then(|it| it.access_expires_at),
             refresh_token_updated_at: current.filter(|it| it.refresh.is_some()).map(|it| it.refresh_updated_at),
             refresh_token_expires_at: current.and_then(|it| it.refresh_expires_at),

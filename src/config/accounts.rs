@@ -1,14 +1,20 @@
 //! `[accounts.<id>]`: the logins to keep alive.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use humantime::format_duration;
 
 use super::{
     akuvox::{self, AkuvoxSettings},
     aqara::{self, AqaraSettings},
+    errors::Findings,
     keeper::{self, KeeperSettings},
     mqtt::MqttSettings,
+    parallel,
     section::Section,
 };
 use crate::account::{AccountId, AmbiguousPolicy, BackOff};
@@ -73,34 +79,64 @@ pub(super) fn read(
     keeper: &KeeperSettings,
     mqtt: &MqttSettings,
 ) -> BTreeMap<AccountId, AccountSettings> {
-    let sections = root.named_sections("accounts");
-    if sections.is_empty() {
+    let named = root.section("accounts").into_named();
+    if named.is_empty() {
         let mend = "add `[accounts.home]` with `vendor = \"akuvox\"` or `vendor = \"aqara\"`";
         root.report_missing("accounts", "at least one account", mend);
     }
+    let clouds = Clouds::default();
+    let results = parallel::map(named, |(name, found)| {
+        let findings = Findings::default();
+        let section = Section::of(format!("accounts.{name}"), Some(found), &findings);
+        let account = read_named(&name, section, keeper, mqtt);
+        (account.map(|it| AccountSettings { vendor: clouds.shared(it.vendor), ..it }), findings)
+    });
     let mut accounts = BTreeMap::new();
-    let mut last_vendor = None;
-    for (name, mut section) in sections {
-        let id = name.parse::<AccountId>();
-        match &id {
-            Err(error) => section.report_itself(error.to_string(), "rename it, for example `[accounts.home]`"),
-            Ok(id) if !mqtt.has_room_for(id) => {
-                let why = "the topics of this account are those of `mqtt.reply_prefix`";
-                section.report_itself(why, "rename the account, or change `mqtt.reply_prefix`");
-            }
-            Ok(_) => {}
-        }
-        let account = read_account(&mut section, id.ok(), keeper);
-        if let Some(mut account) = account {
-            if let Some(same) = last_vendor.filter(|it| *it == account.vendor) {
-                account.vendor = same;
-            }
-            last_vendor = Some(account.vendor.clone());
-            accounts.insert(account.id.clone(), account);
-        }
-        section.finish();
+    for (account, findings) in results {
+        root.tell(findings);
+        accounts.extend(account.map(|it| (it.id.clone(), it)));
     }
     accounts
+}
+
+/// The clouds that were configured last: of very many accounts most are alike, and what they share is not even held twice
+/// while they are read.
+#[derive(Default)]
+struct Clouds(Mutex<VecDeque<VendorSettings>>);
+
+impl Clouds {
+    /// As many as there are regions, and more than there are users' own applications in one configuration.
+    const MOST: usize = 16;
+
+    fn shared(&self, cloud: VendorSettings) -> VendorSettings {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = last.iter().find(|it| **it == cloud) {
+            return same.clone();
+        }
+        last.truncate(Self::MOST - 1);
+        last.push_front(cloud.clone());
+        cloud
+    }
+}
+
+fn read_named(
+    name: &str,
+    mut section: Section<'_>,
+    keeper: &KeeperSettings,
+    mqtt: &MqttSettings,
+) -> Option<AccountSettings> {
+    let id = name.parse::<AccountId>();
+    match &id {
+        Err(error) => section.report_itself(error.to_string(), "rename it, for example `[accounts.home]`"),
+        Ok(id) if !mqtt.has_room_for(id) => {
+            let why = "the topics of this account are those of `mqtt.reply_prefix`";
+            section.report_itself(why, "rename the account, or change `mqtt.reply_prefix`");
+        }
+        Ok(_) => {}
+    }
+    let account = read_account(&mut section, id.ok(), keeper);
+    section.finish();
+    account
 }
 
 fn read_account(section: &mut Section<'_>, id: Option<AccountId>, keeper: &KeeperSettings) -> Option<AccountSettings> {

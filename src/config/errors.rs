@@ -104,6 +104,11 @@ impl Findings {
         self.0.borrow_mut().push(error);
     }
 
+    /// Takes in what was found elsewhere, behind what was found here.
+    pub(super) fn append(&self, found: Self) {
+        self.0.borrow_mut().extend(found.0.into_inner());
+    }
+
     /// The value if nothing was found, else everything that was.
     pub(super) fn into_result<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         let errors = self.0.into_inner();

@@ -74,7 +74,7 @@ impl Section<'_> {
             || default.to_string(),
             |found| match &found.kind {
                 ValueKind::Boolean(it) => Ok(*it),
-                ValueKind::String(text) if found.variable.is_some() => {
+                ValueKind::String(text) if found.is_from_environment => {
                     text.to_ascii_lowercase().parse().map_err(|_| invalid("expected true or false", text))
                 }
                 _ => Err(found.wrong_kind("true or false")),
@@ -91,7 +91,7 @@ impl Section<'_> {
             |found| {
                 let text = match &found.kind {
                     ValueKind::I64(it) => it.to_string(),
-                    ValueKind::String(text) if found.variable.is_some() => text.clone(),
+                    ValueKind::String(text) if found.is_from_environment => text.clone(),
                     _ => return Err(found.wrong_kind(&expected())),
                 };
                 let number: Option<u16> = text.parse().ok();

@@ -1,16 +1,13 @@
 //! The layers of the configuration, laid over each other: the TOML file, then the environment.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 use config::{Config, ConfigError as LayerError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::errors::{ConfigError, Findings, Problem};
 
-/// Values by their keys, in an order that makes errors come the same way each time.
-pub(super) type Table = BTreeMap<String, Value>;
+/// Values by their keys.
+pub(super) type Table = Map<String, Value>;
 
 /// Reads both layers into one tree; none where the file cannot be read, since all else would only follow from that.
 ///
@@ -31,7 +28,7 @@ pub(super) fn merge(path: Option<&Path>, environment: &HashMap<String, String>, 
     match file.and_then(|file| Ok((file, environment?))) {
         Ok((mut values, environment)) => {
             lay_over(&mut values, environment);
-            Some(values.into_iter().collect())
+            Some(values)
         }
         Err(error) => {
             findings.push(ConfigError {
@@ -46,7 +43,7 @@ pub(super) fn merge(path: Option<&Path>, environment: &HashMap<String, String>, 
 }
 
 /// As the builder of `config` does it, which copies all values of all layers; there may be those of very many accounts.
-fn lay_over(values: &mut Map<String, Value>, upper: Map<String, Value>) {
+fn lay_over(values: &mut Table, upper: Table) {
     for (key, mut value) in upper {
         if let (Some(Value { kind: ValueKind::Table(below), .. }), ValueKind::Table(table)) =
             (values.get_mut(&key), &mut value.kind)

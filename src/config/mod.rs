@@ -20,6 +20,7 @@ mod keeper;
 mod layers;
 mod log;
 mod mqtt;
+mod parallel;
 mod secrets;
 mod section;
 mod store;

@@ -19,8 +19,8 @@ pub(super) struct Section<'a> {
     /// `mqtt`, `accounts.home`; empty at the root.
     path: String,
     values: Table,
-    /// Keys that were asked for, in the order of asking and some more than once: what an unknown one may have been meant
-    /// to be.
+    /// Keys that were asked for while there was any value left, in the order of asking and some more than once: what an
+    /// unknown one may have been meant to be.
     known: Vec<String>,
     findings: &'a Findings,
 }
@@ -28,12 +28,10 @@ pub(super) struct Section<'a> {
 /// No key of ours is near so long.
 const LONGEST_KEY: usize = 64;
 
-/// One value, with what an error needs to say about it.
+/// One value.
 pub(super) struct Found {
-    key: String,
-    path: String,
-    /// The environment variable that it came from.
-    pub(super) variable: Option<String>,
+    /// Whether it came from the environment, where everything is a text.
+    pub(super) is_from_environment: bool,
     pub(super) kind: ValueKind,
 }
 
@@ -44,25 +42,36 @@ impl<'a> Section<'a> {
 
     /// A table in this one; an empty one where there is none.
     pub(super) fn section(&mut self, key: &str) -> Section<'a> {
-        let path = self.path_of(key);
-        let mut table = Table::new();
-        if let Some(found) = self.take(key) {
-            if let ValueKind::Table(values) = found.kind {
-                table.extend(values);
-            } else {
-                let mend = format!("write `[{path}]` in a line of its own and its keys below it");
-                let problem = found.wrong_kind("a table");
-                self.findings.push(ConfigError { key: found.path, variable: found.variable, problem, mend });
-            }
-        }
-        Section { path, values: table, known: Vec::new(), findings: self.findings }
+        let found = self.take(key);
+        Self::of(self.path_of(key), found, self.findings)
     }
 
-    /// The tables in the table `key`, by the names which the user gave them.
-    pub(super) fn named_sections(&mut self, key: &str) -> Vec<(String, Section<'a>)> {
-        let mut parent = self.section(key);
-        let names: Vec<String> = parent.values.keys().cloned().collect();
-        names.into_iter().map(|name| (name.clone(), parent.section(&name))).collect()
+    /// The table that was found at `path`; an empty one where there is none.
+    pub(super) fn of(path: String, found: Option<Found>, findings: &'a Findings) -> Self {
+        let values = match found {
+            Some(Found { kind: ValueKind::Table(values), .. }) => values,
+            Some(found) => {
+                let mend = format!("write `[{path}]` in a line of its own and its keys below it");
+                let variable = found.is_from_environment.then(|| variable_of(&path));
+                findings.push(ConfigError { key: path.clone(), variable, problem: found.wrong_kind("a table"), mend });
+                Table::new()
+            }
+            None => Table::new(),
+        };
+        Self { path, values, known: Vec::new(), findings }
+    }
+
+    /// What is in the table, by the names that the user gave, and in their order.
+    pub(super) fn into_named(self) -> Vec<(String, Found)> {
+        let found = self.values.into_iter().map(|(name, value)| (name, Found::of(value)));
+        let mut named: Vec<_> = found.collect();
+        named.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        named
+    }
+
+    /// Tells what somebody found who kept findings of his own.
+    pub(super) fn tell(&self, findings: Findings) {
+        self.findings.append(findings);
     }
 
     /// The entries of the table `key`, whose names and texts are the user's choice.
@@ -73,7 +82,7 @@ impl<'a> Section<'a> {
     {
         let mut parent = self.section(key);
         let mut entries = Vec::new();
-        for name in parent.values.keys().cloned().collect::<Vec<_>>() {
+        for name in parent.names() {
             let value = parent.parsed(&name, example);
             match (name.parse(), value) {
                 (Ok(name), Some(value)) => entries.push((name, value)),
@@ -89,7 +98,7 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() { key.to_owned() } else { [self.path.as_str(), ".", key].concat() }
     }
 
     /// Takes `key` out and parses it; what cannot be parsed is told, with `example` as the mend. Most leave most keys at
@@ -105,15 +114,17 @@ impl<'a> Section<'a> {
             Ok(value) => return Some(value),
             Err(problem) => problem,
         };
-        let mend = match (&problem, &found.variable) {
+        let path = self.path_of(key);
+        let variable = found.is_from_environment.then(|| variable_of(&path));
+        let mend = match (&problem, &variable) {
             (Problem::UnreadableFile(_), _) => {
                 "check the path (a relative one starts at the working directory), and that Latchkey's user may read it"
                     .to_owned()
             }
             (_, Some(variable)) => format!("for example `{variable}={}`", example().trim_matches('"')),
-            (_, None) => format!("for example `{} = {}`", found.key, example()),
+            (_, None) => format!("for example `{key} = {}`", example()),
         };
-        self.findings.push(ConfigError { key: found.path, variable: found.variable, problem, mend });
+        self.findings.push(ConfigError { key: path, variable, problem, mend });
         None
     }
 
@@ -158,13 +169,13 @@ impl<'a> Section<'a> {
         }
         let mut seen = BTreeSet::new();
         let known: Vec<&str> = self.known.iter().map(String::as_str).filter(|it| seen.insert(*it)).collect();
-        for (key, value) in &self.values {
-            let mend = match closest(key, &known) {
+        for key in self.names() {
+            let mend = match closest(&key, &known) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("remove it; known here: {}", known.join(", ")),
             };
-            let path = self.path_of(key);
-            let variable = value.origin().map(|_| variable_of(&path));
+            let path = self.path_of(&key);
+            let variable = self.values.get(&key).and_then(Value::origin).map(|_| variable_of(&path));
             self.findings.push(ConfigError { key: path, variable, problem: Problem::UnknownKey, mend });
         }
     }
@@ -174,13 +185,20 @@ impl<'a> Section<'a> {
         self.values.clear();
     }
 
+    /// The keys that are left, in an order that makes errors come the same way each time.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.values.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     fn take(&mut self, key: &str) -> Option<Found> {
+        // Most accounts of very many have nothing but defaults from here on.
+        if self.values.is_empty() {
+            return None;
+        }
         self.known.push(key.to_owned());
-        let value: Value = self.values.remove(key)?;
-        let path = self.path_of(key);
-        // Only what came from the environment has an origin: see `layers::merge`.
-        let variable = value.origin().map(|_| variable_of(&path));
-        Some(Found { key: key.to_owned(), path, variable, kind: value.kind })
+        self.values.remove(key).map(Found::of)
     }
 
     fn report(&self, key: &str, problem: Problem, mend: impl Into<String>) {
@@ -191,6 +209,11 @@ impl<'a> Section<'a> {
 // === impl Found ===
 
 impl Found {
+    fn of(value: Value) -> Self {
+        // Only what came from the environment has an origin: see `layers::merge`.
+        Self { is_from_environment: value.origin().is_some(), kind: value.kind }
+    }
+
     /// A text with something in it, nothing around it, and no placeholder of the example file.
     pub(super) fn text(&self) -> Result<&str, Problem> {
         let ValueKind::String(text) = &self.kind else {

@@ -76,7 +76,9 @@ fn read_hosts(found: &Found) -> Result<Vec<String>, Problem> {
             });
             texts.collect::<Result<_, _>>()?
         }
-        ValueKind::String(text) if found.variable.is_some() => text.split(',').map(|it| it.trim().to_owned()).collect(),
+        ValueKind::String(text) if found.is_from_environment => {
+            text.split(',').map(|it| it.trim().to_owned()).collect()
+        }
         _ => return Err(found.wrong_kind("a list of texts")),
     };
     let is_host = |it: &String| {

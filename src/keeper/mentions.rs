@@ -2,7 +2,7 @@
 //! all of them before every refresh.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -44,6 +44,11 @@ impl Mentions {
     /// The accounts to look at for a token with this fingerprint.
     pub(super) fn of(&self, fingerprint: Fingerprint) -> Vec<AccountId> {
         self.known().tokens.get(&fingerprint).cloned().unwrap_or_default()
+    }
+
+    /// The accounts that mention a token which another one mentions, too.
+    pub(super) fn shared(&self) -> BTreeSet<AccountId> {
+        self.known().tokens.values().filter(|it| 1 < it.len()).flatten().cloned().collect()
     }
 
     /// Forgets what no record mentions any more, where that may be the greater part. `records`: of all accounts that may
@@ -114,7 +119,9 @@ mod tests {
         let of = |token: &str| key.of(&Secret::new(token));
         let (home, cabin): (AccountId, AccountId) = ("home".parse().unwrap(), "cabin".parse().unwrap());
         mentions.note(&home, &Record::default(), &holding("0".to_owned()), || {});
+        assert!(mentions.shared().is_empty());
         mentions.note(&cabin, &Record::default(), &holding("0".to_owned()), || {});
+        assert_eq!(mentions.shared(), [cabin.clone(), home.clone()].into());
         assert_eq!(mentions.of(of("0")), [home.clone(), cabin]);
         let mut record = holding("0".to_owned());
         for number in 1..=FEW {

@@ -158,7 +158,7 @@ impl Keeper {
     pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
         let keeper = Self::start_unscheduled(accounts, grounds)?;
         let shared = &keeper.0;
-        for keeping in shared.roster().kept.values().filter(|it| !it.status().configured) {
+        for keeping in shared.roster().kept.values().filter(|it| !it.record().has_refresh_token()) {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
         shared.tasks.spawn(shared.clone().run_agenda());
@@ -199,9 +199,10 @@ impl Keeper {
         let roster = Roster { kept: accounts.into_iter().map(keep).collect(), ..Roster::default() };
         *shared.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
         for keeping in shared.roster().kept.values() {
-            shared.look_over(keeping);
+            shared.finish_what_was_left(keeping);
             shared.plan(&keeping.id);
         }
+        shared.look_for_twins_at_start();
         Ok(Self(shared))
     }
 
@@ -371,7 +372,8 @@ impl Shared {
         }
     }
 
-    /// What an earlier run left to be done for an account that is kept from now on.
+    /// What an earlier run left to be done for an account that is kept from now on: to bring to the disk what its record
+    /// became when it was read, and to read an answer that an earlier version could not.
     fn finish_what_was_left(self: &Arc<Self>, keeping: &Arc<Keeping>) {
         if keeping.is_ahead() {
             let keeping = keeping.clone();
@@ -380,15 +382,6 @@ impl Shared {
         let record = keeping.record();
         if record.unread.is_some() || record.logins.unread.is_some() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
-        }
-    }
-
-    /// At start: an answer that could not be read may be readable by this version, and a token may be another account's.
-    fn look_over(self: &Arc<Self>, keeping: &Arc<Keeping>) {
-        self.finish_what_was_left(keeping);
-        if let Some(twin) = self.twin(keeping) {
-            let (shared, keeping) = (self.clone(), keeping.clone());
-            self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
         }
     }
 }

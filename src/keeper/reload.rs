@@ -127,7 +127,7 @@ impl Shared {
         if keeping.is_ahead() {
             keeping.catch_up().await;
         }
-        if !keeping.status().configured {
+        if !keeping.record().has_refresh_token() {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
         Some(keeping)

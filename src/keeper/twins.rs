@@ -39,6 +39,15 @@ impl Shared {
         })
     }
 
+    /// An earlier run, or another system before it, may have left two with one token.
+    pub(super) fn look_for_twins_at_start(self: &Arc<Self>) {
+        let suspects = self.mentions.shared().into_iter().filter_map(|it| self.kept(&it));
+        for (keeping, twin) in suspects.filter_map(|it| self.twin(&it).map(|twin| (it, twin))) {
+            let shared = self.clone();
+            self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
+        }
+    }
+
     /// After a reload: those that are new may be twins of others, and one whose twin went away is none any more. `removed`:
     /// the records of those that went away.
     pub(super) async fn look_at_twins(&self, added: &[AccountId], removed: &[Arc<Record>]) {

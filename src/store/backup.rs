@@ -31,6 +31,7 @@ use super::{
     scan::scan,
     seal::Sealer,
     stored::Stored,
+    unsealed::Unsealed,
 };
 use crate::{
     account::{AccountId, Fingerprint, Record, Secret},
@@ -178,9 +179,9 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
         return Err(StoreError::DamagedJournal { path }.into());
     }
     let sealer = Sealer::new(&*key::obtain(&settings.key, true, &*disk::real())?);
-    let copies = Copies { journal: &scan, sled: None, identity: None };
+    let copies = Copies { journal: Unsealed::of(&scan, &sealer), sled: None, identity: None };
     let Reconciled { entries, notes, fingerprint_key, spent, .. } =
-        reconcile(&copies, &sealer, &mut OpenReport::default())?;
+        reconcile(copies, &sealer, &mut OpenReport::default())?;
     let Some(fingerprint_key) = fingerprint_key else {
         return Err(StoreError::KeyWrong { folder: settings.path.clone() }.into());
     };

@@ -97,12 +97,17 @@ impl Name {
         key.extend_from_slice(self.text().as_bytes());
         key
     }
+
+    pub(super) fn is_at(&self, database_key: &[u8]) -> bool {
+        database_key.split_first() == Some((&self.kind(), self.text().as_bytes()))
+    }
 }
 
 impl Header {
     /// What the seal covers besides the content: a frame moved to another place, name or version does not unseal.
     pub(super) fn associated_data(&self) -> Vec<u8> {
-        let mut data = b"latchkey".to_vec();
+        let mut data = Vec::with_capacity(64);
+        data.extend(b"latchkey");
         data.extend([self.version, self.name.kind()]);
         data.extend(self.key_id);
         data.extend(self.revision.to_be_bytes());

@@ -6,6 +6,7 @@ use super::{
     reconcile::{Copies, reconcile},
     scan::scan,
     seal::Sealer,
+    unsealed::Unsealed,
 };
 
 const KEY: [u8; 32] = [7; 32];
@@ -38,6 +39,7 @@ pub(crate) fn read_backup(bytes: &[u8]) -> Vec<String> {
 
 fn open(journal: &[u8], identity: Option<&[u8]>) -> Result<Vec<Entry>, StoreError> {
     let journal = scan(journal)?;
-    let copies = Copies { journal: &journal, sled: Some(&[]), identity };
-    reconcile(&copies, &Sealer::new(&KEY), &mut OpenReport::default()).map(|it| it.entries)
+    let sealer = Sealer::new(&KEY);
+    let copies = Copies { journal: Unsealed::of(&journal, &sealer), sled: Some(&[]), identity };
+    reconcile(copies, &sealer, &mut OpenReport::default()).map(|it| it.entries)
 }

@@ -17,6 +17,7 @@ use super::{
     rotate,
     scan::{Scan, scan},
     seal::{Sealed, Sealer, random},
+    unsealed::Unsealed,
     writer::{Notes, Writer},
 };
 use crate::{account::FingerprintKey, clock::Clock};
@@ -66,11 +67,11 @@ pub(super) fn open(
 
     let sled_can_be_judged = report.sled_set_aside.is_none() && report.sled_unavailable.is_none();
     let copies = Copies {
-        journal: &scan,
+        journal: Unsealed::of(&scan, &sealer),
         sled: sled_can_be_judged.then_some(in_sled.as_slice()),
         identity: identity.as_deref(),
     };
-    let mut reconciled = reconcile(&copies, &sealer, &mut report)?;
+    let mut reconciled = reconcile(copies, &sealer, &mut report)?;
     let (fingerprint_key, key_frame) = match reconciled.fingerprint_key.take() {
         Some(key) => (key, None),
         None => {
@@ -214,7 +215,10 @@ fn open_sled(
         frames = database.frames();
     }
     report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
-    Ok((database, frames.unwrap_or_default()))
+    let frames = frames.unwrap_or_default();
+    // What was read counts, whatever becomes of this: a sled that does not open again is healed like any other.
+    database.forget_what_was_read(frames.len());
+    Ok((database, frames))
 }
 
 /// These frames as they are written, and the one of the fingerprint key if it was just made.

@@ -4,22 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use sled::IVec;
 
-use zeroize::Zeroizing;
-
 use super::{
     Entry, OpenReport,
     error::StoreError,
     frame::{self, Frame, Name, Parsed},
-    record,
-    scan::Scan,
     seal::Sealer,
     spent::Spent,
+    unsealed::{Content, Opened, Unsealed, open},
 };
-use crate::account::{Fingerprint, FingerprintKey};
+use crate::account::FingerprintKey;
 
 /// The copies, as they were found.
 pub(super) struct Copies<'a> {
-    pub(super) journal: &'a Scan<'a>,
+    pub(super) journal: Unsealed<'a>,
     /// Keys and values of sled; nothing where sled was just made, so that it cannot be said to have lost anything.
     pub(super) sled: Option<&'a [(IVec, IVec)]>,
     /// The content of the identity file.
@@ -45,42 +42,42 @@ pub(super) struct Reconciled<'a> {
 
 /// Fails only on frames of a later version. Adds what it finds to the report.
 pub(super) fn reconcile<'a>(
-    copies: &Copies<'a>,
+    copies: Copies<'a>,
     sealer: &Sealer,
     report: &mut OpenReport,
 ) -> Result<Reconciled<'a>, StoreError> {
-    let in_journal = copies.journal.by_name();
+    let Unsealed { scan: journal, names: in_journal, spent } = copies.journal;
     let in_sled = sled_frames(copies.sled.unwrap_or_default())?;
-    let checkpointed = copies.journal.checkpointed();
     let identity = copies.identity.and_then(frame::parse_exact);
 
-    // In the order of the names, which is sled's, too: very many records lie together then as they are asked for.
-    let mut known = BTreeMap::new();
-    let damaged = copies.journal.damaged.iter().flatten().map(|it| (&it.name, it.revision));
-    let whole = copies.journal.frames.iter().map(|(_, it)| (&it.header.name, it.header.revision));
-    let sled = in_sled.values().map(|it| (&it.header.name, it.header.revision));
-    for (name, revision) in damaged.chain(whole).chain(sled) {
-        let highest = known.entry(name).or_insert(0);
-        *highest = revision.max(*highest);
+    let mut damaged = BTreeMap::new();
+    for header in journal.damaged.iter().flatten() {
+        let highest = damaged.entry(&header.name).or_insert(0);
+        *highest = header.revision.max(*highest);
     }
-    known.remove(&Name::Checkpoint);
-    if let Some(identity) = &identity {
-        known.entry(&identity.header.name).or_insert(0);
-    }
+    let readable = in_journal.iter().map(|it| it.top).chain(&in_sled).chain(&identity).map(|it| &it.header.name);
+    let mut names: Vec<_> = readable.chain(damaged.keys().copied()).collect();
+    // All that is gone through below stands in this order, so that with very many accounts nothing has to be looked for; and
+    // as it is sled's, what comes of it lies together as it is asked for.
+    names.sort();
+    names.dedup();
 
-    report.damaged_records += copies.journal.damaged.len() as u64;
-    report.damaged_unnamed += copies.journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
-    let mut reconciled = Reconciled { journal_is_whole: copies.journal.damaged.is_empty(), ..Reconciled::default() };
-    reconciled.last_checkpoint = in_journal.get(&Name::Checkpoint).map_or(0, |it| it[0].header.revision);
+    report.damaged_records += journal.damaged.len() as u64;
+    report.damaged_unnamed += journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
+    let mut reconciled = Reconciled { spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
 
-    for (name, highest_known) in known {
-        let from_journal = in_journal.get(name).map(Vec::as_slice).unwrap_or_default();
-        let mut opened_journal: Option<Opened<'_>> = None;
-        for opened in from_journal.iter().filter_map(|it| open(it, sealer)) {
-            reconciled.spent.note(&opened);
-            opened_journal.get_or_insert(opened);
+    let (mut in_journal, mut in_sled) = (in_journal.into_iter().peekable(), in_sled.iter().peekable());
+    for name in names {
+        let from_journal = in_journal.next_if(|it| it.top.header.name == *name);
+        let from_sled = in_sled.next_if(|it| it.header.name == *name);
+        let (top_of_journal, checkpointed) = from_journal.as_ref().map(|it| (it.top, it.checkpointed)).unzip();
+        if *name == Name::Checkpoint {
+            reconciled.last_checkpoint = top_of_journal.map_or(0, |it| it.header.revision);
+            continue;
         }
-        let from_sled = in_sled.get(name);
+        let opened_journal = from_journal.and_then(|it| it.opened);
+        let known = [top_of_journal, from_sled].into_iter().flatten().map(|it| it.header.revision);
+        let highest_known = known.chain(damaged.get(name).copied()).max().unwrap_or(0);
         // Mostly both have the same one, which is unsealed once.
         let is_in_sled = |it: &Opened<'_>| from_sled.is_some_and(|sled| sled.bytes == it.frame.bytes);
         let is_in_both = opened_journal.as_ref().is_some_and(is_in_sled);
@@ -92,7 +89,7 @@ pub(super) fn reconcile<'a>(
             if is_in_both { journal_revision } else { opened_sled.as_ref().map_or(0, Opened::revision) };
         if let Name::Account(account) = name
             && copies.sled.is_some()
-            && sled_revision < checkpointed.get(name).copied().unwrap_or(0)
+            && sled_revision < checkpointed.unwrap_or(0)
         {
             report.rolled_back.push(account.clone());
         }
@@ -102,7 +99,7 @@ pub(super) fn reconcile<'a>(
         } else {
             opened_journal.or(opened_identity)
         };
-        reconciled.journal_is_whole &= match (&chosen, from_journal.first()) {
+        reconciled.journal_is_whole &= match (&chosen, top_of_journal) {
             (Some(chosen), Some(top)) => chosen.frame.bytes == top.bytes,
             _ => false,
         };
@@ -124,73 +121,25 @@ pub(super) fn reconcile<'a>(
             reconciled.take(chosen);
         }
     }
+    debug_assert!(in_journal.next().is_none() && in_sled.next().is_none(), "a name stood there twice");
     Ok(reconciled)
 }
 
-/// The spent fingerprints that any record of a journal remembers.
-pub(super) fn spent_in(journal: &Scan<'_>, sealer: &Sealer) -> Spent {
-    let mut all = Spent::default();
-    for (_, frame) in &journal.frames {
-        if let Some(opened) = open(frame, sealer) {
-            all.note(&opened);
-        }
-    }
-    all
-}
-
-/// A frame that unsealed.
-struct Opened<'a> {
-    frame: Frame<'a>,
-    content: Content,
-}
-
-enum Content {
-    Record { spent: Vec<Fingerprint>, payload: Zeroizing<Vec<u8>> },
-    Note(Vec<u8>),
-    FingerprintKey(FingerprintKey),
-}
-
-fn open<'a>(frame: &Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
-    let mut plain = sealer.unseal(frame)?;
-    let content = match &frame.header.name {
-        Name::Account(_) => {
-            let (spent, payload) = record::unpack(&plain)?;
-            Content::Record { spent, payload: Zeroizing::new(payload.to_vec()) }
-        }
-        Name::Note(_) => Content::Note(std::mem::take(&mut *plain)),
-        Name::FingerprintKey => Content::FingerprintKey(FingerprintKey::from_bytes(plain.as_slice().try_into().ok()?)),
-        Name::Checkpoint => return None,
-    };
-    Some(Opened { frame: frame.clone(), content })
-}
-
-/// The frames of sled by name. A value that is no whole frame of its key's name is left out: the journal repairs it.
-fn sled_frames(pairs: &[(IVec, IVec)]) -> Result<HashMap<Name, Frame<'_>>, StoreError> {
-    let mut frames = HashMap::new();
+/// The frames of sled in the order of their names. A value that is no whole frame of its key's name is left out: the journal
+/// repairs it.
+fn sled_frames(pairs: &[(IVec, IVec)]) -> Result<Vec<Frame<'_>>, StoreError> {
+    let mut frames = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         match frame::parse(value) {
             Parsed::Newer(version) => return Err(StoreError::NewerFormat { version }),
-            Parsed::Frame(frame) if frame.bytes.len() == value.len() && *frame.header.name.database_key() == **key => {
-                frames.insert(frame.header.name.clone(), frame);
+            Parsed::Frame(frame) if frame.bytes.len() == value.len() && frame.header.name.is_at(key) => {
+                frames.push(frame);
             }
             _ => tracing::warn!("sled holds a value that is no record; it is repaired from the journal"),
         }
     }
+    frames.sort_by(|one, other| one.header.name.cmp(&other.header.name));
     Ok(frames)
-}
-
-impl Opened<'_> {
-    fn revision(&self) -> u64 {
-        self.frame.header.revision
-    }
-}
-
-impl Spent {
-    fn note(&mut self, opened: &Opened<'_>) {
-        if let (Name::Account(account), Content::Record { spent, .. }) = (&opened.frame.header.name, &opened.content) {
-            self.add(account, spent);
-        }
-    }
 }
 
 impl<'a> Reconciled<'a> {
@@ -213,7 +162,10 @@ impl<'a> Reconciled<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{scan::scan, seal::Sealed};
+    use crate::{
+        account::Fingerprint,
+        store::{record, scan::scan, seal::Sealed},
+    };
 
     fn sealer() -> Sealer {
         Sealer::new(&[1; 32])
@@ -246,8 +198,9 @@ mod tests {
         let sled: Option<Vec<_>> =
             sled.map(|it| it.iter().map(|it| (it.name.database_key().into(), it.bytes.as_slice().into())).collect());
         let mut report = OpenReport::default();
-        let copies = Copies { journal: &scan, sled: sled.as_deref(), identity: None };
-        let reconciled = reconcile(&copies, &sealer(), &mut report).unwrap();
+        let journal = Unsealed::of(&scan, &sealer());
+        let copies = Copies { journal, sled: sled.as_deref(), identity: None };
+        let reconciled = reconcile(copies, &sealer(), &mut report).unwrap();
         let entries = reconciled.entries.iter().map(|it| (it.revision, it.payload.to_vec())).collect();
         (entries, reconciled.journal_is_whole, report)
     }
@@ -299,6 +252,25 @@ mod tests {
         let (entries, _, report) = run_damaged(&records, Some(&[]), &[50]);
         assert_eq!(entries, [(1, b"w".to_vec())]);
         assert_eq!(report.unreadable, ["home".parse().unwrap()]);
+    }
+
+    /// Each name is somewhere else, and so is what becomes of it.
+    #[test]
+    fn names_that_only_one_of_them_has_do_not_hide_those_behind_them() {
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|it| account(it, 1, it.as_bytes()));
+        let note = |name: &str| sealer().seal(&Name::Note(name.into()), 1, name.as_bytes()).unwrap();
+        let (both, alone) = (note("both"), note("alone"));
+        // `d` is damaged in the journal and nowhere else; sled was to have `a`, and has `b` and `c` that the journal lacks.
+        let journal = [d.clone(), a, both.clone(), checkpoint(), checkpoint()];
+        let (entries, is_whole, report) = run_damaged(&journal, Some(&[c, both, b, alone]), &[d.bytes.len() - 10]);
+        assert_eq!((entries.len(), is_whole), (3, false));
+        for (revision, payload) in [(1, "a"), (1, "b"), (1, "c")] {
+            assert!(entries.contains(&(revision, payload.as_bytes().to_vec())), "{payload}");
+        }
+        let named =
+            |accounts: &[crate::account::AccountId]| accounts.iter().map(|it| it.to_string()).collect::<String>();
+        let found = [&report.rolled_back, &report.mended_from_sled, &report.unreadable].map(|it| named(it));
+        assert_eq!(found, ["a", "bc", "d"], "{report:?}");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Reads a journal from its first byte to its last, through whatever happened to it.
 
-use std::collections::HashMap;
-
 use super::{
     error::StoreError,
     frame::{self, Frame, Header, Name, Parsed},
@@ -54,28 +52,21 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan<'_>, StoreError> {
 }
 
 impl<'a> Scan<'a> {
-    /// The highest revision of each name that lies before the last checkpoint: sled had it then.
-    pub(super) fn checkpointed(&self) -> HashMap<&Name, u64> {
-        let is_checkpoint = |(_, frame): &(usize, Frame<'_>)| frame.header.name == Name::Checkpoint;
-        let last = self.frames.iter().rposition(is_checkpoint).unwrap_or(0);
-        let mut revisions = HashMap::new();
-        for (_, frame) in &self.frames[..last] {
-            let revision = revisions.entry(&frame.header.name).or_insert(0);
-            *revision = frame.header.revision.max(*revision);
-        }
-        revisions
+    /// Where the last checkpoint lies, 0 where there is none: what lies before it sled had then.
+    pub(super) fn last_checkpoint(&self) -> usize {
+        let is_checkpoint = |(_, frame): &&(usize, Frame<'_>)| frame.header.name == Name::Checkpoint;
+        self.frames.iter().rfind(is_checkpoint).map_or(0, |it| it.0)
     }
 
-    /// All frames of each name, the newest first; of two with one revision the later one.
-    pub(super) fn by_name(&self) -> HashMap<&Name, Vec<&Frame<'a>>> {
-        let mut by_name: HashMap<&Name, Vec<&Frame<'a>>> = HashMap::new();
-        for (_, frame) in self.frames.iter().rev() {
-            by_name.entry(&frame.header.name).or_default().push(frame);
-        }
-        for frames in by_name.values_mut() {
-            frames.sort_by_key(|it| std::cmp::Reverse(it.header.revision));
-        }
-        by_name
+    /// All frames with their offsets, in the order of their names, those of a name the newest first; of two with one
+    /// revision the later one.
+    pub(super) fn by_name(&self) -> Vec<&(usize, Frame<'a>)> {
+        let mut frames: Vec<_> = self.frames.iter().rev().collect();
+        frames.sort_by(|one, other| {
+            let (one, other) = (&one.1.header, &other.1.header);
+            one.name.cmp(&other.name).then(other.revision.cmp(&one.revision))
+        });
+        frames
     }
 }
 
@@ -132,18 +123,17 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_last_checkpoint_is_told_from_what_follows() {
-        let bytes =
-            [account(1), frame(Name::Checkpoint, 1), account(2), frame(Name::Checkpoint, 2), account(3)].concat();
-        let scan = scan(&bytes).unwrap();
-        assert_eq!(scan.checkpointed()[&Name::Account("home".parse().unwrap())], 2);
+        let frames = [account(1), frame(Name::Checkpoint, 1), account(2), frame(Name::Checkpoint, 2), account(3)];
+        assert_eq!(scan(&frames.concat()).unwrap().last_checkpoint(), frames[..3].concat().len());
+        assert_eq!(scan(&account(1)).unwrap().last_checkpoint(), 0);
     }
 
     #[test]
     fn of_two_frames_with_one_revision_the_later_counts() {
         let bytes = [account(2), account(3), account(2), account(3)].concat();
         let scan = scan(&bytes).unwrap();
-        let newest = scan.by_name()[&Name::Account("home".parse().unwrap())][0].clone();
-        assert_eq!(newest.header.revision, 3);
-        assert_eq!(newest.bytes.as_ptr(), bytes[3 * account(1).len()..].as_ptr());
+        let len = account(1).len();
+        let by_name: Vec<_> = scan.by_name().iter().map(|(offset, it)| (it.header.revision, offset / len)).collect();
+        assert_eq!(by_name, [(3, 3), (3, 1), (2, 2), (2, 0)]);
     }
 }

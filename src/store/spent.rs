@@ -22,7 +22,7 @@ pub(super) const END: u8 = 0x12;
 const LONGEST_RUN: usize = 256;
 const LENGTH: usize = size_of::<Fingerprint>();
 
-/// Fingerprints by account, each once, in the order in which they came.
+/// Fingerprints by account, each once; those of one record in the order in which they came.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Spent(BTreeMap<AccountId, Vec<Fingerprint>>);
 

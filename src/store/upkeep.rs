@@ -3,7 +3,7 @@
 use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
-    StoreError, database::Database, frame::Name, open::set_aside, reconcile::spent_in, scan::scan, spent::Spent,
+    StoreError, database::Database, frame::Name, open::set_aside, scan::scan, spent::Spent, unsealed::spent_in,
     writer::Writer,
 };
 use crate::clock::LOOK_AGAIN;

@@ -1,14 +1,15 @@
 //! What was committed is there, once and in order; nothing lies in the clear.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use latchkey::{
     account::Secret,
     store::{SledStore, Store, StoreError},
 };
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::bench::{Bench, account, commit, contents, fingerprint, load, revisions};
+use super::bench::{Bench, account, commit, contents, fingerprint, flip, load, revisions};
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_a_restart() {
@@ -21,6 +22,45 @@ async fn what_was_committed_is_there_after_a_restart() {
     assert!(!store.is_spent(&account("home"), fingerprint(4)).await.unwrap());
     assert!(!store.is_spent(&account("other"), fingerprint(2)).await.unwrap());
     assert_eq!(store.commit(commit("home", 4)).await, Ok(4));
+}
+
+/// So many that sled is opened anew.
+#[tokio::test]
+async fn very_many_accounts_are_all_there_after_a_restart_and_after_damage() {
+    const N_ACCOUNTS: usize = 6000;
+    let name = |number: usize| format!("account_{number}");
+    let bench = Bench::new();
+    let (store, _) = bench.open();
+    let store = Arc::new(store);
+    let commits = (0..N_ACCOUNTS).map(|it| {
+        let store = store.clone();
+        async move { store.commit(commit(&name(it), 1)).await }
+    });
+    assert!(JoinSet::from_iter(commits).join_all().await.iter().all(|it| *it == Ok(1)));
+    store.close().await.unwrap();
+    drop(store);
+
+    let mut expected: BTreeMap<String, u64> = (0..N_ACCOUNTS).map(|it| (name(it), 1)).collect();
+    let (store, report) = bench.open();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(load(&store), expected);
+    assert!(store.is_spent(&account("account_5999"), fingerprint(1)).await.unwrap());
+    assert_eq!(store.commit(commit("account_5999", 2)).await, Ok(2));
+    expected.insert("account_5999".to_owned(), 2);
+    store.close().await.unwrap();
+    drop(store);
+
+    let journal = bench.path().join("journal");
+    flip(&journal, fs::metadata(&journal).unwrap().len() as usize / 2);
+    let (store, report) = bench.open();
+    assert_eq!((report.damaged_records, report.mended_from_sled.len()), (1, 1), "{report:?}");
+    assert!(report.outdated.is_empty() && report.rolled_back.is_empty(), "{report:?}");
+    assert_eq!(load(&store), expected);
+    store.close().await.unwrap();
+    drop(store);
+    let (store, report) = bench.open();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(load(&store), expected);
 }
 
 #[tokio::test]
@@ -40,7 +80,7 @@ async fn a_commit_that_does_not_follow_the_newest_record_is_a_conflict_and_chang
 async fn of_many_racing_commits_on_one_revision_exactly_one_wins() {
     let bench = Bench::filled(&["home"], 1).await;
     let (store, _) = bench.open();
-    let commits = tokio::task::JoinSet::from_iter({
+    let commits = JoinSet::from_iter({
         let store = Arc::new(store);
         (0..50).map(move |_| {
             let store = store.clone();
@@ -58,7 +98,7 @@ async fn two_hundred_accounts_commit_at_once() {
     let (store, _) = bench.open();
     let store = Arc::new(store);
     let before = store.stats();
-    let commits = tokio::task::JoinSet::from_iter((0..200).map(|number| {
+    let commits = JoinSet::from_iter((0..200).map(|number| {
         let store = store.clone();
         async move { store.commit(commit(&format!("account_{number}"), 1)).await }
     }));

@@ -1,0 +1,104 @@
+//! What the frames of a journal hold.
+
+use std::mem;
+
+use zeroize::Zeroizing;
+
+use super::{
+    frame::{Frame, Name},
+    record,
+    scan::Scan,
+    seal::Sealer,
+    spent::Spent,
+};
+use crate::account::{Fingerprint, FingerprintKey};
+
+/// A journal, unsealed.
+pub(super) struct Unsealed<'a> {
+    pub(super) scan: &'a Scan<'a>,
+    /// In their order.
+    pub(super) names: Vec<InJournal<'a>>,
+    /// The fingerprints that any of its records remembers to be spent.
+    pub(super) spent: Spent,
+}
+
+/// What it has of one name.
+pub(super) struct InJournal<'a> {
+    /// The newest frame; of two with one revision the later one.
+    pub(super) top: &'a Frame<'a>,
+    /// The newest revision that sled had at the last checkpoint; 0 where it had none.
+    pub(super) checkpointed: u64,
+    /// The newest one that unseals.
+    pub(super) opened: Option<Opened<'a>>,
+}
+
+/// A frame that unsealed.
+pub(super) struct Opened<'a> {
+    pub(super) frame: Frame<'a>,
+    pub(super) content: Content,
+}
+
+pub(super) enum Content {
+    Record { spent: Vec<Fingerprint>, payload: Zeroizing<Vec<u8>> },
+    Note(Vec<u8>),
+    FingerprintKey(FingerprintKey),
+}
+
+impl<'a> Unsealed<'a> {
+    pub(super) fn of(scan: &'a Scan<'a>, sealer: &Sealer) -> Self {
+        let last_checkpoint = scan.last_checkpoint();
+        let mut spent = Spent::default();
+        let mut names = Vec::new();
+        for frames in scan.by_name().chunk_by(|(_, one), (_, other)| one.header.name == other.header.name) {
+            let mut newest = None;
+            for opened in frames.iter().filter_map(|(_, it)| open(it, sealer)) {
+                spent.note(&opened);
+                newest.get_or_insert(opened);
+            }
+            let checkpointed = frames.iter().find(|(offset, _)| *offset < last_checkpoint);
+            let checkpointed = checkpointed.map_or(0, |(_, it)| it.header.revision);
+            names.push(InJournal { top: &frames[0].1, checkpointed, opened: newest });
+        }
+        Self { scan, names, spent }
+    }
+}
+
+/// What a frame holds, or nothing if it was sealed with another key, is not what was sealed, or holds nothing.
+pub(super) fn open<'a>(frame: &Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
+    let mut plain = sealer.unseal(frame)?;
+    let content = match &frame.header.name {
+        Name::Account(_) => {
+            let (spent, payload) = record::unpack(&plain)?;
+            let n_before = plain.len() - payload.len();
+            plain.drain(..n_before);
+            Content::Record { spent, payload: plain }
+        }
+        Name::Note(_) => Content::Note(mem::take(&mut *plain)),
+        Name::FingerprintKey => Content::FingerprintKey(FingerprintKey::from_bytes(plain.as_slice().try_into().ok()?)),
+        Name::Checkpoint => return None,
+    };
+    Some(Opened { frame: frame.clone(), content })
+}
+
+/// The spent fingerprints that any record of a journal remembers. Of what else they hold one is unsealed at a time.
+pub(super) fn spent_in(journal: &Scan<'_>, sealer: &Sealer) -> Spent {
+    let mut all = Spent::default();
+    for opened in journal.frames.iter().filter_map(|(_, it)| open(it, sealer)) {
+        all.note(&opened);
+    }
+    all
+}
+
+impl Opened<'_> {
+    pub(super) fn revision(&self) -> u64 {
+        self.frame.header.revision
+    }
+}
+
+impl Spent {
+    pub(super) fn note(&mut self, opened: &Opened<'_>) {
+        if let (Name::Account(account), Content::Record { spent, .. }) = (&opened.frame.header.name, &opened.content) {
+            self.add(account, spent);
+        }
+    }
+}
