@@ -79,7 +79,7 @@ pub(super) fn read(
     keeper: &KeeperSettings,
     mqtt: &MqttSettings,
 ) -> BTreeMap<AccountId, AccountSettings> {
-    let named = root.section("accounts").into_named();
+    let named = root.section("accounts").take_named();
     if named.is_empty() {
         let mend = "add `[accounts.home]` with `vendor = \"akuvox\"` or `vendor = \"aqara\"`";
         root.report_missing("accounts", "at least one account", mend);

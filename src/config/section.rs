@@ -2,7 +2,7 @@
 //!
 //! The getters are in `getters.rs` and `secrets.rs`.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, mem, str::FromStr};
 
 use config::{Value, ValueKind};
 
@@ -52,7 +52,7 @@ impl<'a> Section<'a> {
             Some(Found { kind: ValueKind::Table(values), .. }) => values,
             Some(found) => {
                 let mend = format!("write `[{path}]` in a line of its own and its keys below it");
-                let variable = found.is_from_environment.then(|| variable_of(&path));
+                let variable = found.variable(&path);
                 findings.push(ConfigError { key: path.clone(), variable, problem: found.wrong_kind("a table"), mend });
                 Table::new()
             }
@@ -61,9 +61,9 @@ impl<'a> Section<'a> {
         Self { path, values, known: Vec::new(), findings }
     }
 
-    /// What is in the table, by the names that the user gave, and in their order.
-    pub(super) fn into_named(self) -> Vec<(String, Found)> {
-        let found = self.values.into_iter().map(|(name, value)| (name, Found::of(value)));
+    /// All that is left, by its names and in their order, which makes errors come the same way each time.
+    pub(super) fn take_named(&mut self) -> Vec<(String, Found)> {
+        let found = mem::take(&mut self.values).into_iter().map(|(name, value)| (name, Found::of(value)));
         let mut named: Vec<_> = found.collect();
         named.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         named
@@ -82,7 +82,9 @@ impl<'a> Section<'a> {
     {
         let mut parent = self.section(key);
         let mut entries = Vec::new();
-        for name in parent.names() {
+        let mut names: Vec<String> = parent.values.keys().cloned().collect();
+        names.sort_unstable();
+        for name in names {
             let value = parent.parsed(&name, example);
             match (name.parse(), value) {
                 (Ok(name), Some(value)) => entries.push((name, value)),
@@ -115,7 +117,7 @@ impl<'a> Section<'a> {
             Err(problem) => problem,
         };
         let path = self.path_of(key);
-        let variable = found.is_from_environment.then(|| variable_of(&path));
+        let variable = found.variable(&path);
         let mend = match (&problem, &variable) {
             (Problem::UnreadableFile(_), _) => {
                 "check the path (a relative one starts at the working directory), and that Latchkey's user may read it"
@@ -163,19 +165,20 @@ impl<'a> Section<'a> {
     }
 
     /// Tells of every key that nobody asked for.
-    pub(super) fn finish(self) {
-        if self.values.is_empty() {
+    pub(super) fn finish(mut self) {
+        let left = self.take_named();
+        if left.is_empty() {
             return;
         }
         let mut seen = BTreeSet::new();
         let known: Vec<&str> = self.known.iter().map(String::as_str).filter(|it| seen.insert(*it)).collect();
-        for key in self.names() {
+        for (key, found) in left {
             let mend = match closest(&key, &known) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("remove it; known here: {}", known.join(", ")),
             };
             let path = self.path_of(&key);
-            let variable = self.values.get(&key).and_then(Value::origin).map(|_| variable_of(&path));
+            let variable = found.variable(&path);
             self.findings.push(ConfigError { key: path, variable, problem: Problem::UnknownKey, mend });
         }
     }
@@ -183,13 +186,6 @@ impl<'a> Section<'a> {
     /// Forgets the keys that are left, where it cannot be known whether they belong here.
     pub(super) fn dismiss(&mut self) {
         self.values.clear();
-    }
-
-    /// The keys that are left, in an order that makes errors come the same way each time.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.values.keys().cloned().collect();
-        names.sort_unstable();
-        names
     }
 
     fn take(&mut self, key: &str) -> Option<Found> {
@@ -212,6 +208,11 @@ impl Found {
     fn of(value: Value) -> Self {
         // Only what came from the environment has an origin: see `layers::merge`.
         Self { is_from_environment: value.origin().is_some(), kind: value.kind }
+    }
+
+    /// The environment variable that it came from, if it did. `path`: where it stands in the configuration.
+    fn variable(&self, path: &str) -> Option<String> {
+        self.is_from_environment.then(|| variable_of(path))
     }
 
     /// A text with something in it, nothing around it, and no placeholder of the example file.

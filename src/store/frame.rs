@@ -97,10 +97,6 @@ impl Name {
         key.extend_from_slice(self.text().as_bytes());
         key
     }
-
-    pub(super) fn is_at(&self, database_key: &[u8]) -> bool {
-        database_key.split_first() == Some((&self.kind(), self.text().as_bytes()))
-    }
 }
 
 impl Header {

@@ -132,7 +132,7 @@ fn sled_frames(pairs: &[(IVec, IVec)]) -> Result<Vec<Frame<'_>>, StoreError> {
     for (key, value) in pairs {
         match frame::parse(value) {
             Parsed::Newer(version) => return Err(StoreError::NewerFormat { version }),
-            Parsed::Frame(frame) if frame.bytes.len() == value.len() && frame.header.name.is_at(key) => {
+            Parsed::Frame(frame) if frame.bytes.len() == value.len() && *frame.header.name.database_key() == **key => {
                 frames.push(frame);
             }
             _ => tracing::warn!("sled holds a value that is no record; it is repaired from the journal"),
