@@ -1,12 +1,12 @@
 //! sled 0.34.7, the second copy, with the guards that it needs. A failure here never fails a commit.
 //!
 //! It leaves `snap.*.generating` files behind a kill that make it unopenable, serves nothing but errors after a full disk
-//! until it is reopened, and its `flush` is no fsync. It is never given to more than one thread, and never `flush_async`.
+//! until it is reopened, may wait for ever when it is dropped then, and its `flush` is no fsync. It is never given to more
+//! than one thread, and never `flush_async`.
 
 use std::{
-    fs, io, mem,
+    io, mem,
     num::NonZeroU64,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::Duration,
@@ -14,7 +14,7 @@ use std::{
 
 use sled::IVec;
 
-use super::{disk, error::StoreError, folder::Folder, seal::Sealed, spent, spent::Spent};
+use super::{error::StoreError, folder::Folder, leaving::Leaving, seal::Sealed, sled_folder, spent, spent::Spent};
 use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
@@ -24,6 +24,9 @@ const SEGMENT_BYTES: usize = 64 * 1024;
 
 /// What fewer records leave in sled's cache is not worth opening it anew.
 const MANY: usize = 5000;
+
+/// One that is stuck keeps a thread, memory and its files until the process ends, so more of them are not risked.
+const MOST_STUCK: u32 = 3;
 
 /// After a kill the lock of sled's file may linger for a moment.
 const LOCK_TRIES: u32 = 40;
@@ -39,6 +42,9 @@ pub(super) struct Database {
     path: PathBuf,
     state: State,
     is_at_hand: bool,
+    /// The last one that was open, until it is known to be gone.
+    leaving: Option<Leaving>,
+    n_stuck: u32,
 }
 
 enum State {
@@ -63,7 +69,13 @@ impl Database {
     /// As [`Database::open`], under another name.
     pub(super) fn open_as(folder: &Folder, name: &str) -> Self {
         let path = folder.path(name);
-        Self { state: State::open(&path), path, is_at_hand: false }
+        Self { state: State::open(&path), path, is_at_hand: false, leaving: None, n_stuck: 0 }
+    }
+
+    /// Opens it again. If that fails, the database says why.
+    pub(super) fn reopen(&mut self) {
+        self.close();
+        self.state = self.take_file().map_or_else(State::Broken, |()| State::open(&self.path));
     }
 
     pub(super) fn breakage(&self) -> Option<&Breakage> {
@@ -82,8 +94,7 @@ impl Database {
     /// 16,000 uses of a page, which has up to 16 records. If that fails, the database says why.
     pub(super) fn forget_what_was_read(&mut self, n_records: usize) {
         if MANY <= n_records && self.breakage().is_none() {
-            self.close();
-            self.state = State::open(&self.path);
+            self.reopen();
         }
     }
 
@@ -142,14 +153,15 @@ impl Database {
         self.is_at_hand = false;
         self.with(|database| {
             database.flush()?;
-            keep_private(&path)?;
-            Ok(sync_files(&path)?)
+            sled_folder::keep_private(&path)?;
+            Ok(sled_folder::sync(&path)?)
         })
     }
 
     /// Lets go of the files.
     pub(super) fn close(&mut self) {
         self.break_off(Breakage { reason: "it is closed".to_owned(), is_damage: false });
+        self.is_gone();
     }
 
     fn with<T>(&mut self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
@@ -170,9 +182,40 @@ impl Database {
     }
 
     fn break_off(&mut self, breakage: Breakage) {
-        let state = mem::replace(&mut self.state, State::Broken(breakage));
-        // Dropping flushes once more, which may panic where the work before did.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+        if let State::Open(database) = mem::replace(&mut self.state, State::Broken(breakage)) {
+            self.leaving = Some(Leaving::start(database));
+        }
+    }
+
+    /// Whether nothing of an earlier one is left; waits for that as long as it may yet be.
+    fn is_gone(&mut self) -> bool {
+        if self.leaving.as_ref().is_some_and(Leaving::wait) {
+            self.leaving = None;
+        }
+        self.leaving.is_none()
+    }
+
+    /// Makes sure that nobody else has the file.
+    fn take_file(&mut self) -> Result<(), Breakage> {
+        if self.is_gone() {
+            return Ok(());
+        }
+        if self.n_stuck == MOST_STUCK {
+            let reason =
+                "it failed too often in the middle of a write; a restart of Latchkey opens it again".to_owned();
+            return Err(Breakage { reason, is_damage: false });
+        }
+        sled_folder::take_file(&self.path).map_err(|error| breakage(&error.into()))?;
+        tracing::warn!("sled waits for ever for a write that failed; it is opened anew from what was written");
+        self.n_stuck += 1;
+        self.leaving = None;
+        Ok(())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -189,7 +232,7 @@ impl State {
 }
 
 fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
-    prepare(path).map_err(|error| breakage(&error.into()))?;
+    sled_folder::prepare(path).map_err(|error| breakage(&error.into()))?;
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -200,7 +243,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
     loop {
         let error = match unhurried(|| catch_unwind(AssertUnwindSafe(|| config.open()))) {
             Ok(Ok(database)) => {
-                let _ = keep_private(path);
+                let _ = sled_folder::keep_private(path);
                 return Ok(database);
             }
             Ok(Err(error)) => error,
@@ -232,58 +275,6 @@ fn set_timer_slack(nanoseconds: Option<NonZeroU64>) {
     let _ = rustix::thread::set_current_timer_slack(nanoseconds);
 }
 
-/// Makes the folder where it is missing, and removes what a kill during an earlier open left: sled would read the partial
-/// snapshot as its newest and never open again.
-fn prepare(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), |it| disk::real().sync_folder(it))?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    for file in fs::read_dir(path)? {
-        let file = file?;
-        let name = file.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(file.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// sled makes its files with the process's mask; they are to be as private as ours.
-fn keep_private(path: &Path) -> io::Result<()> {
-    let make_private = |path: &Path, is_folder: bool| {
-        let mode = if is_folder { 0o700 } else { 0o600 };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-    };
-    make_private(path, true)?;
-    for_each_file(path, &make_private)
-}
-
-/// sled's own flush waits for the pages only, not for the disk's cache and the file's length.
-fn sync_files(path: &Path) -> io::Result<()> {
-    for_each_file(path, &|file, is_folder| {
-        let file = fs::File::open(file)?;
-        if is_folder { file.sync_all() } else { file.sync_data() }
-    })?;
-    disk::real().sync_folder(path)
-}
-
-/// Visits all below `path`. What sled's own threads remove meanwhile is no error.
-fn for_each_file(path: &Path, visit: &dyn Fn(&Path, bool) -> io::Result<()>) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let is_folder = entry.file_type()?.is_dir();
-        match visit(&entry.path(), is_folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ if is_folder => for_each_file(&entry.path(), visit)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn breakage(error: &sled::Error) -> Breakage {
     let is_damage = match error {
         sled::Error::Io(error) => !(is_of_the_moment(error) || is_locked(error)),
@@ -310,4 +301,60 @@ fn is_of_the_moment(error: &io::Error) -> bool {
 /// sled gives a held lock no kind of its own.
 fn is_locked(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, slice, sync::Arc};
+
+    use super::*;
+    use crate::store::{disk, frame::Name, seal::Sealer};
+
+    /// sled keeps in a file of its own what is longer than a quarter of a segment.
+    const BIG: usize = SEGMENT_BYTES;
+
+    fn frame(account: &str, len: usize) -> Sealed {
+        Sealer::new(&[1; 32]).seal(&Name::Account(account.parse().unwrap()), 1, &vec![7; len]).unwrap()
+    }
+
+    /// Makes a big value fail in the middle of its write.
+    fn fail_half_way(database: &mut Database) {
+        let (blobs, aside) = (database.path.join("blobs"), database.path.join("aside"));
+        fs::rename(&blobs, &aside).unwrap();
+        database.apply(&[frame("big", BIG)], &Spent::default()).unwrap_err();
+        assert!(database.breakage().is_some());
+        fs::rename(&aside, &blobs).unwrap();
+    }
+
+    #[test]
+    fn one_that_failed_half_way_is_opened_anew_with_what_was_written_until_it_was_too_often() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::take(&base.path().join("store"), disk::real()).unwrap());
+        let mut database = Database::open(&folder);
+        let small = frame("small", 100);
+        database.apply(slice::from_ref(&small), &Spent::default()).unwrap();
+        database.checkpoint().unwrap();
+        for _ in 0..MOST_STUCK {
+            fail_half_way(&mut database);
+            database.reopen();
+            assert!(database.breakage().is_none(), "{:?}", database.breakage());
+            let frames = database.frames().unwrap();
+            assert_eq!(frames.len(), 1);
+            assert_eq!(frames[0].1, small.bytes);
+        }
+        database.apply(&[frame("another", BIG)], &Spent::default()).unwrap();
+        database.checkpoint().unwrap();
+        fail_half_way(&mut database);
+        for _ in 0..2 {
+            database.reopen();
+            assert!(database.breakage().unwrap().reason.contains("restart"));
+        }
+        drop(database);
+
+        // As at the next start, when the one that is stuck is gone with its process.
+        sled_folder::take_file(&folder.path(NAME)).unwrap();
+        fs::write(folder.path(NAME).join(sled_folder::COPY), b"half of it").unwrap();
+        assert_eq!(Database::open(&folder).frames().unwrap().len(), 2);
+        assert!(!folder.path(NAME).join(sled_folder::COPY).exists());
+    }
 }

@@ -41,6 +41,7 @@ mod fuzz;
 mod in_use;
 mod journal;
 mod key;
+mod leaving;
 mod open;
 #[cfg(test)]
 mod power;
@@ -49,6 +50,7 @@ mod record;
 mod rotate;
 mod scan;
 mod seal;
+mod sled_folder;
 mod sled_store;
 mod spent;
 mod stored;

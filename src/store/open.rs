@@ -206,12 +206,12 @@ fn open_sled(
     let mut database = Database::open(folder);
     let mut frames = database.frames();
     if database.breakage().is_some_and(|it| !it.is_damage) && ballast.release() {
-        database = Database::open(folder);
+        database.reopen();
         frames = database.frames();
     }
     if database.breakage().is_some_and(|it| it.is_damage) {
         report.sled_set_aside = Some(set_aside(folder, clock)?);
-        database = Database::open(folder);
+        database.reopen();
         frames = database.frames();
     }
     report.sled_unavailable = database.breakage().map(|it| it.reason.clone());

@@ -2,10 +2,7 @@
 
 use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use super::{
-    StoreError, database::Database, frame::Name, open::set_aside, scan::scan, spent::Spent, unsealed::spent_in,
-    writer::Writer,
-};
+use super::{StoreError, frame::Name, open::set_aside, scan::scan, spent::Spent, unsealed::spent_in, writer::Writer};
 use crate::clock::LOOK_AGAIN;
 
 /// Above this length the journal is compacted even if sled cannot be made durable: every newest record still carries its
@@ -80,12 +77,12 @@ impl Writer {
         if self.database.breakage().is_none() {
             return;
         }
-        self.database = Database::open(&self.folder);
+        self.database.reopen();
         let mut healed = self.bring_up();
         if self.database.breakage().is_some_and(|it| it.is_damage) {
             healed = set_aside(&self.folder, &self.clock).and_then(|aside| {
                 tracing::warn!(aside = %aside.display(), "sled is damaged; it was set aside and is rebuilt");
-                self.database = Database::open(&self.folder);
+                self.database.reopen();
                 self.bring_up()
             });
         }

@@ -337,6 +337,11 @@ mod tests {
         (Change::Commit { commit, reply }, answer)
     }
 
+    fn note(bytes: Vec<u8>) -> (Change, oneshot::Receiver<Result<(), StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Change::Note { name: "note".to_owned(), bytes, reply }, answer)
+    }
+
     impl Bench {
         fn commit(&mut self, revision: u64) -> Result<u64, StoreError> {
             let (change, mut answer) = change(home(), revision);
@@ -459,6 +464,25 @@ mod tests {
         assert_eq!(bench.commit(2), Ok(2));
         assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
         assert!(bench.writer.folder.path("db.damaged-0").exists());
+    }
+
+    #[test]
+    fn a_sled_that_fails_in_the_middle_of_a_write_keeps_nobody_waiting_and_is_back() {
+        let mut bench = bench();
+        assert_eq!(bench.commit(1), Ok(1));
+        bench.writer.checkpoint_now().unwrap();
+        // It keeps big values in files of their own.
+        let [blobs, aside] = ["db/blobs", "db/aside"].map(|it| bench.writer.folder.path(it));
+        fs::rename(&blobs, &aside).unwrap();
+        let (big, _answer) = note(vec![7; 100_000]);
+        bench.writer.take(vec![big]);
+        bench.writer.follow();
+        assert!(bench.writer.database.breakage().is_some());
+        assert_eq!(bench.commit(2), Ok(2));
+        fs::rename(&aside, &blobs).unwrap();
+        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
+        assert!(bench.writer.database.is_spent(&home(), spent(1)).unwrap());
+        assert!(!bench.writer.folder.path("db.damaged-0").exists());
     }
 
     #[test]
