@@ -1,8 +1,8 @@
 //! sled 0.34.7, the second copy, with the guards that it needs. A failure here never fails a commit.
 //!
 //! It leaves `snap.*.generating` files behind a kill that make it unopenable, serves nothing but errors after a full disk
-//! until it is reopened, may wait for ever when it is dropped then, and its `flush` is no fsync. It is never given to more
-//! than one thread, and never `flush_async`.
+//! until it is reopened, may wait for ever when it is dropped then, and its `flush` is no fsync. One thread asks it at a
+//! time, and never `flush_async`.
 
 use std::{
     io, mem,
@@ -26,7 +26,7 @@ const SEGMENT_BYTES: usize = 64 * 1024;
 const MANY: usize = 5000;
 
 /// One that is stuck keeps a thread, memory and its files until the process ends, so more of them are not risked.
-const MOST_STUCK: u32 = 3;
+const MOST_STUCK: u32 = if cfg!(test) { 1 } else { 3 };
 
 /// After a kill the lock of sled's file may linger for a moment.
 const LOCK_TRIES: u32 = 40;
@@ -161,7 +161,7 @@ impl Database {
     /// Lets go of the files.
     pub(super) fn close(&mut self) {
         self.break_off(Breakage { reason: "it is closed".to_owned(), is_damage: false });
-        self.is_gone();
+        self.has_left();
     }
 
     fn with<T>(&mut self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
@@ -187,8 +187,8 @@ impl Database {
         }
     }
 
-    /// Whether nothing of an earlier one is left; waits for that as long as it may yet be.
-    fn is_gone(&mut self) -> bool {
+    /// Waits until the last one that was open has let go of its file, as long as it may yet do so; whether it has.
+    fn has_left(&mut self) -> bool {
         if self.leaving.as_ref().is_some_and(Leaving::wait) {
             self.leaving = None;
         }
@@ -197,7 +197,7 @@ impl Database {
 
     /// Makes sure that nobody else has the file.
     fn take_file(&mut self) -> Result<(), Breakage> {
-        if self.is_gone() {
+        if self.has_left() {
             return Ok(());
         }
         if self.n_stuck == MOST_STUCK {
@@ -205,9 +205,10 @@ impl Database {
                 "it failed too often in the middle of a write; a restart of Latchkey opens it again".to_owned();
             return Err(Breakage { reason, is_damage: false });
         }
-        sled_folder::take_file(&self.path).map_err(|error| breakage(&error.into()))?;
-        tracing::warn!("sled waits for ever for a write that failed; it is opened anew from what was written");
+        sled_folder::replace_file(&self.path).map_err(|error| breakage(&error.into()))?;
         self.n_stuck += 1;
+        let times_left = MOST_STUCK - self.n_stuck;
+        tracing::warn!(times_left, "sled does not let go of its file; it is opened anew from what was written");
         self.leaving = None;
         Ok(())
     }
@@ -352,7 +353,7 @@ mod tests {
         drop(database);
 
         // As at the next start, when the one that is stuck is gone with its process.
-        sled_folder::take_file(&folder.path(NAME)).unwrap();
+        sled_folder::replace_file(&folder.path(NAME)).unwrap();
         fs::write(folder.path(NAME).join(sled_folder::COPY), b"half of it").unwrap();
         assert_eq!(Database::open(&folder).frames().unwrap().len(), 2);
         assert!(!folder.path(NAME).join(sled_folder::COPY).exists());

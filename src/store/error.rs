@@ -96,7 +96,7 @@ impl StoreError {
             Self::Gone { .. } => "Put the folder in place and restart Latchkey.",
             Self::Io { .. } => "See whether the disk is well and the path is right.",
             Self::Database { .. } => {
-                "Free some space and see whether the disk is well; Latchkey rebuilds it by itself."
+                "Free some space and see whether the disk is well; Latchkey rebuilds it by itself, at its next start at the latest."
             }
             Self::TooLong { .. } => "Make it shorter.",
             Self::Closed => "Restart Latchkey.",

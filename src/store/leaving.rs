@@ -12,8 +12,8 @@ use std::{
 
 use crate::clock::Clock;
 
-/// Who is not done by then is stuck: the last flush of a sled that is well has one buffer to write.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+/// Who is not done by then is stuck: one that is well was told to flush before, and has little left to write.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A sled that is being dropped.
 pub(super) struct Leaving {

@@ -52,15 +52,15 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
     disk::real().sync_folder(path)
 }
 
-/// Takes the file from a sled that never lets go of it: a copy takes its place, which has what was written, as after a kill,
-/// and a lock that nobody holds.
-pub(super) fn take_file(folder: &Path) -> io::Result<()> {
+/// Puts a copy in the place of the file, if it is there: what was written, as after a kill, with a lock that nobody holds.
+pub(super) fn replace_file(folder: &Path) -> io::Result<()> {
     let (file, copy) = (folder.join(FILE), folder.join(COPY));
+    if !file.try_exists()? {
+        return Ok(());
+    }
     let copied = fs::copy(&file, &copy).and_then(|_| fs::File::open(&copy)?.sync_all());
     match copied.and_then(|()| fs::rename(&copy, &file)) {
         Ok(()) => disk::real().sync_folder(folder),
-        // It went with a folder that was set aside.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
             let _ = fs::remove_file(&copy);
             Err(error)

@@ -74,7 +74,8 @@ impl Writer {
 
     /// Brings a broken sled back, from its own files or, where those are damaged, from the journal alone.
     pub(super) fn heal(&mut self) {
-        if self.database.breakage().is_none() {
+        // What it lacks takes room.
+        if self.database.breakage().is_none() || self.ballast.ensure().is_err() {
             return;
         }
         self.database.reopen();

@@ -482,6 +482,8 @@ mod tests {
         fs::rename(&aside, &blobs).unwrap();
         assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
         assert!(bench.writer.database.is_spent(&home(), spent(1)).unwrap());
+        let in_sled = bench.writer.database.frames().unwrap();
+        assert!(in_sled.iter().any(|(_, value)| 100_000 < value.len()), "the journal had it");
         assert!(!bench.writer.folder.path("db.damaged-0").exists());
     }
 
