@@ -1,39 +1,35 @@
 //! sled 0.34.7, the second copy, with the guards that it needs. A failure here never fails a commit.
 //!
 //! It leaves `snap.*.generating` files behind a kill that make it unopenable, serves nothing but errors after a full disk
-//! until it is reopened, may wait for ever when it is dropped then, and its `flush` is no fsync. One thread asks it at a
-//! time, and never `flush_async`.
+//! until it is reopened, may wait for ever then, and its `flush` is no fsync. It is never given to more than one thread, and
+//! never `flush_async`.
 
-use std::{
-    io, mem,
-    num::NonZeroU64,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{iter, mem, path::PathBuf};
 
 use sled::IVec;
 
-use super::{error::StoreError, folder::Folder, leaving::Leaving, seal::Sealed, sled_folder, spent, spent::Spent};
+use super::{
+    breakage::Breakage,
+    error::StoreError,
+    folder::Folder,
+    seal::Sealed,
+    sled_folder,
+    sled_thread::{Leaving, SledThread},
+    spent,
+    spent::Spent,
+};
 use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
 
-const CACHE_BYTES: u64 = 4 * 1024 * 1024;
-const SEGMENT_BYTES: usize = 64 * 1024;
-
 /// What fewer records leave in sled's cache is not worth opening it anew.
 const MANY: usize = 5000;
 
+/// As many frames are one piece of work.
+const AT_A_TIME: usize = 1000;
+
 /// One that is stuck keeps a thread, memory and its files until the process ends, so more of them are not risked.
 const MOST_STUCK: u32 = if cfg!(test) { 1 } else { 3 };
-
-/// After a kill the lock of sled's file may linger for a moment.
-const LOCK_TRIES: u32 = 40;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
-
-/// A minute.
-const TIMER_SLACK_NANOSECONDS: u64 = 60_000_000_000;
 
 /// Keys and values, as sled holds them.
 pub(super) type Pairs = Vec<(IVec, IVec)>;
@@ -48,16 +44,8 @@ pub(super) struct Database {
 }
 
 enum State {
-    Open(sled::Db),
+    Open(SledThread),
     Broken(Breakage),
-}
-
-/// Why sled cannot be used.
-#[derive(Clone, Debug)]
-pub(super) struct Breakage {
-    pub(super) reason: String,
-    /// Whether the files are to blame, rather than room or rights that may come back.
-    pub(super) is_damage: bool,
 }
 
 impl Database {
@@ -68,14 +56,22 @@ impl Database {
 
     /// As [`Database::open`], under another name.
     pub(super) fn open_as(folder: &Folder, name: &str) -> Self {
-        let path = folder.path(name);
-        Self { state: State::open(&path), path, is_at_hand: false, leaving: None, n_stuck: 0 }
+        let state = State::Broken(Breakage::of_the_moment("it is not open yet"));
+        let mut database = Self { path: folder.path(name), state, is_at_hand: false, leaving: None, n_stuck: 0 };
+        database.reopen();
+        database
     }
 
     /// Opens it again. If that fails, the database says why.
     pub(super) fn reopen(&mut self) {
         self.close();
-        self.state = self.take_file().map_or_else(State::Broken, |()| State::open(&self.path));
+        self.state = match self.take_file().and_then(|()| SledThread::start(&self.path)) {
+            Ok(thread) => State::Open(thread),
+            Err(breakage) => State::Broken(breakage),
+        };
+        if let Err(breakage) = self.ask(|_| Ok(())) {
+            tracing::debug!(reason = %breakage.reason, "sled cannot be opened");
+        }
     }
 
     pub(super) fn breakage(&self) -> Option<&Breakage> {
@@ -100,31 +96,36 @@ impl Database {
 
     /// Takes spent fingerprints and frames, one by one in this order: a record that is found is never without what was spent
     /// by then. As a batch they would cost sled two writes of their own.
-    pub(super) fn apply(&mut self, frames: &[Sealed], spent: &Spent) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, frames: Vec<Sealed>, spent: Spent) -> Result<(), StoreError> {
         self.is_at_hand = true;
-        self.with(|database| {
-            spent::add(database, spent)?;
+        self.with(move |database| {
+            spent::add(database, &spent)?;
             frames.iter().try_for_each(|it| database.insert(it.name.database_key(), it.bytes.as_slice()).map(drop))
         })
     }
 
     /// Takes of these frames and fingerprints what it does not have; whether there was any.
-    pub(super) fn bring_up(&mut self, frames: &[Sealed], spent: &Spent) -> Result<bool, StoreError> {
-        self.with(|database| {
-            let mut has_news = spent::add(database, spent)?;
-            for frame in frames {
-                let key = frame.name.database_key();
-                if database.get(&key)?.is_none_or(|it| it != frame.bytes.as_slice()) {
-                    database.insert(key, frame.bytes.as_slice())?;
-                    has_news = true;
+    pub(super) fn bring_up(&mut self, frames: Vec<Sealed>, spent: Spent) -> Result<bool, StoreError> {
+        let mut has_news = self.with(move |database| spent::add(database, &spent))?;
+        for frames in pieces(frames) {
+            has_news |= self.with(move |database| {
+                let mut has_news = false;
+                for frame in frames {
+                    let key = frame.name.database_key();
+                    if database.get(&key)?.is_none_or(|it| it != frame.bytes.as_slice()) {
+                        database.insert(key, frame.bytes)?;
+                        has_news = true;
+                    }
                 }
-            }
-            Ok(has_news)
-        })
+                Ok(has_news)
+            })?;
+        }
+        Ok(has_news)
     }
 
     pub(super) fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        self.with(|database| spent::contains(database, account, fingerprint))
+        let account = account.clone();
+        self.with(move |database| spent::contains(database, &account, fingerprint))
     }
 
     /// All spent fingerprints, as they are kept.
@@ -133,8 +134,11 @@ impl Database {
     }
 
     /// Takes pairs that another one had.
-    pub(super) fn copy_in(&mut self, pairs: &[(IVec, IVec)]) -> Result<(), StoreError> {
-        self.with(|database| pairs.iter().try_for_each(|(key, value)| database.insert(key, value).map(drop)))
+    pub(super) fn copy_in(&mut self, pairs: Pairs) -> Result<(), StoreError> {
+        for pairs in pieces(pairs) {
+            self.with(|database| pairs.into_iter().try_for_each(|(key, value)| database.insert(key, value).map(drop)))?;
+        }
+        Ok(())
     }
 
     /// Whether something was applied that is with sled alone, and not yet with the operating system.
@@ -151,7 +155,7 @@ impl Database {
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         self.is_at_hand = false;
-        self.with(|database| {
+        self.with(move |database| {
             database.flush()?;
             sled_folder::keep_private(&path)?;
             Ok(sled_folder::sync(&path)?)
@@ -160,30 +164,38 @@ impl Database {
 
     /// Lets go of the files.
     pub(super) fn close(&mut self) {
-        self.break_off(Breakage { reason: "it is closed".to_owned(), is_damage: false });
+        self.break_off(Breakage::of_the_moment("it is closed"));
         self.has_left();
     }
 
-    fn with<T>(&mut self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
-        let database = match &self.state {
-            State::Open(database) => database,
-            State::Broken(breakage) => return Err(StoreError::Database { reason: breakage.reason.clone() }),
+    fn with<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&sled::Db) -> sled::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let was_open = self.breakage().is_none();
+        self.ask(work).map_err(|Breakage { reason, .. }| {
+            if was_open {
+                tracing::warn!(%reason, "sled failed; the journal goes on without it");
+            }
+            StoreError::Database { reason }
+        })
+    }
+
+    /// A failure breaks sled off.
+    fn ask<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&sled::Db) -> sled::Result<T> + Send + 'static,
+    ) -> Result<T, Breakage> {
+        let outcome = match &self.state {
+            State::Open(thread) => thread.ask(work),
+            State::Broken(breakage) => Err(breakage.clone()),
         };
-        // sled panics on some damage. It is dropped then, so nothing half-done is seen again.
-        let breakage = match unhurried(|| catch_unwind(AssertUnwindSafe(|| work(database)))) {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => breakage(&error),
-            Err(_) => Breakage { reason: "sled panicked".to_owned(), is_damage: true },
-        };
-        tracing::warn!(reason = %breakage.reason, "sled failed; the journal goes on without it");
-        let reason = breakage.reason.clone();
-        self.break_off(breakage);
-        Err(StoreError::Database { reason })
+        outcome.inspect_err(|it| self.break_off(it.clone()))
     }
 
     fn break_off(&mut self, breakage: Breakage) {
-        if let State::Open(database) = mem::replace(&mut self.state, State::Broken(breakage)) {
-            self.leaving = Some(Leaving::start(database));
+        if let State::Open(thread) = mem::replace(&mut self.state, State::Broken(breakage)) {
+            self.leaving = Some(thread.leave());
         }
     }
 
@@ -201,11 +213,10 @@ impl Database {
             return Ok(());
         }
         if self.n_stuck == MOST_STUCK {
-            let reason =
-                "it failed too often in the middle of a write; a restart of Latchkey opens it again".to_owned();
-            return Err(Breakage { reason, is_damage: false });
+            let reason = "it failed too often in the middle of a write; a restart of Latchkey opens it again";
+            return Err(Breakage::of_the_moment(reason));
         }
-        sled_folder::replace_file(&self.path).map_err(|error| breakage(&error.into()))?;
+        sled_folder::replace_file(&self.path)?;
         self.n_stuck += 1;
         let times_left = MOST_STUCK - self.n_stuck;
         tracing::warn!(times_left, "sled does not let go of its file; it is opened anew from what was written");
@@ -220,96 +231,20 @@ impl Drop for Database {
     }
 }
 
-impl State {
-    fn open(path: &Path) -> Self {
-        match open_sled(path) {
-            Ok(database) => Self::Open(database),
-            Err(breakage) => {
-                tracing::debug!(reason = %breakage.reason, "sled cannot be opened");
-                Self::Broken(breakage)
-            }
-        }
-    }
-}
-
-fn open_sled(path: &Path) -> Result<sled::Db, Breakage> {
-    sled_folder::prepare(path).map_err(|error| breakage(&error.into()))?;
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        .segment_size(SEGMENT_BYTES)
-        .flush_every_ms(None)
-        .mode(sled::Mode::LowSpace);
-    let mut tries = 1;
-    loop {
-        let error = match unhurried(|| catch_unwind(AssertUnwindSafe(|| config.open()))) {
-            Ok(Ok(database)) => {
-                let _ = sled_folder::keep_private(path);
-                return Ok(database);
-            }
-            Ok(Err(error)) => error,
-            Err(_) => return Err(Breakage { reason: "sled panicked while opening".to_owned(), is_damage: true }),
-        };
-        let is_held = matches!(&error, sled::Error::Io(error) if is_locked(error));
-        if !is_held || tries == LOCK_TRIES {
-            return Err(breakage(&error));
-        }
-        tries += 1;
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-/// The threads that sled keeps for its writes, from its first one on, look around once a second, all seven of them and for
-/// ever, although they are told of every piece of work. They inherit from the thread that makes them how late its timers
-/// may be, so whoever calls sled is not in a hurry meanwhile. There is no timer in sled that anything waits for.
-fn unhurried<T>(work: impl FnOnce() -> T) -> T {
-    set_timer_slack(NonZeroU64::new(TIMER_SLACK_NANOSECONDS));
-    let result = work();
-    set_timer_slack(None);
-    result
-}
-
-/// None: as it was when the thread started.
-#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "only Linux knows it"))]
-fn set_timer_slack(nanoseconds: Option<NonZeroU64>) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::set_current_timer_slack(nanoseconds);
-}
-
-fn breakage(error: &sled::Error) -> Breakage {
-    let is_damage = match error {
-        sled::Error::Io(error) => !(is_of_the_moment(error) || is_locked(error)),
-        _ => true,
-    };
-    Breakage { reason: error.to_string(), is_damage }
-}
-
-/// Whether the machine is short of something, and the files are innocent.
-fn is_of_the_moment(error: &io::Error) -> bool {
-    const TOO_MANY_FILES: [Option<i32>; 2] = [Some(23), Some(24)];
-    let is_short = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::OutOfMemory
-            | io::ErrorKind::Interrupted
-    );
-    is_short || TOO_MANY_FILES.contains(&error.raw_os_error())
-}
-
-/// sled gives a held lock no kind of its own.
-fn is_locked(error: &io::Error) -> bool {
-    error.to_string().contains("could not acquire lock")
+fn pieces<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    let mut all = all.into_iter();
+    iter::from_fn(move || Some(Vec::from_iter(all.by_ref().take(AT_A_TIME))).filter(|it| !it.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, slice, sync::Arc};
+    use std::{
+        fs,
+        sync::{Arc, mpsc},
+    };
 
     use super::*;
-    use crate::store::{disk, frame::Name, seal::Sealer};
+    use crate::store::{disk, frame::Name, seal::Sealer, sled_thread::SEGMENT_BYTES};
 
     /// sled keeps in a file of its own what is longer than a quarter of a segment.
     const BIG: usize = SEGMENT_BYTES;
@@ -322,18 +257,36 @@ mod tests {
     fn fail_half_way(database: &mut Database) {
         let (blobs, aside) = (database.path.join("blobs"), database.path.join("aside"));
         fs::rename(&blobs, &aside).unwrap();
-        database.apply(&[frame("big", BIG)], &Spent::default()).unwrap_err();
+        database.apply(vec![frame("big", BIG)], Spent::default()).unwrap_err();
         assert!(database.breakage().is_some());
         fs::rename(&aside, &blobs).unwrap();
     }
 
-    #[test]
-    fn one_that_failed_half_way_is_opened_anew_with_what_was_written_until_it_was_too_often() {
+    fn folder() -> (tempfile::TempDir, Arc<Folder>) {
         let base = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::take(&base.path().join("store"), disk::real()).unwrap());
+        (base, folder)
+    }
+
+    #[test]
+    fn one_that_never_answers_is_left_alone_and_opened_anew() {
+        let (_base, folder) = folder();
+        let mut database = Database::open(&folder);
+        database.apply(vec![frame("small", 100)], Spent::default()).unwrap();
+        database.checkpoint().unwrap();
+        let (_never, answers) = mpsc::channel::<()>();
+        database.with(move |_| Ok(answers.recv().is_err())).unwrap_err();
+        assert!(database.breakage().unwrap().is_damage);
+        database.reopen();
+        assert_eq!(database.frames().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_that_failed_half_way_is_opened_anew_with_what_was_written_until_it_was_too_often() {
+        let (_base, folder) = folder();
         let mut database = Database::open(&folder);
         let small = frame("small", 100);
-        database.apply(slice::from_ref(&small), &Spent::default()).unwrap();
+        database.apply(vec![small.clone()], Spent::default()).unwrap();
         database.checkpoint().unwrap();
         for _ in 0..MOST_STUCK {
             fail_half_way(&mut database);
@@ -343,7 +296,7 @@ mod tests {
             assert_eq!(frames.len(), 1);
             assert_eq!(frames[0].1, small.bytes);
         }
-        database.apply(&[frame("another", BIG)], &Spent::default()).unwrap();
+        database.apply(vec![frame("another", BIG)], Spent::default()).unwrap();
         database.checkpoint().unwrap();
         fail_half_way(&mut database);
         for _ in 0..2 {

@@ -105,7 +105,7 @@ pub(super) fn open(
     }
 
     let missing = sealed(reconciled.not_in_sled.iter().map(|it| &newest[*it]), &key_frame);
-    let was_repaired = database.bring_up(&missing, &reconciled.spent).unwrap_or(false);
+    let was_repaired = database.bring_up(missing, std::mem::take(&mut reconciled.spent)).unwrap_or(false);
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {
         folder,

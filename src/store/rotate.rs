@@ -118,8 +118,8 @@ fn reseal(
 
     // sled is made anew, as the old frames would stay in its files for long; only it knows every spent token.
     let mut next = Database::open_as(&folder, NEXT);
-    next.copy_in(&writer.database.spent()?)?;
-    next.apply(&frames, &Spent::default())?;
+    next.copy_in(writer.database.spent()?)?;
+    next.apply(frames.clone(), Spent::default())?;
     next.checkpoint()?;
     next.close();
     let moving = |error: io::Error| StoreError::io("put the new database in", folder.root(), &error);

@@ -45,7 +45,7 @@ impl Writer {
     pub(super) fn follow(&mut self) {
         let Some((frames, spent)) = self.behind.take() else { return };
         // A failure was logged and broke sled off; it is brought up from the journal later.
-        let _ = self.database.apply(&frames, &spent);
+        let _ = self.database.apply(frames, spent);
     }
 
     /// As [`Writer::follow`], and it outlives a kill there, too. sled waits for its own threads meanwhile, so this is for when
@@ -120,7 +120,7 @@ impl Writer {
         let spent = self.spent_in_journal()?;
         let mut newest = self.journal.newest_frames().map_err(|error| self.cannot_read(&error))?;
         newest.retain(|it| it.name != Name::Checkpoint);
-        if self.database.bring_up(&newest, &spent)? {
+        if self.database.bring_up(newest, spent)? {
             self.database.checkpoint()?;
         }
         Ok(())
