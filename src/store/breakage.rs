@@ -4,33 +4,40 @@ use std::io;
 
 #[derive(Clone, Debug)]
 pub(super) struct Breakage {
+    pub(super) kind: Kind,
     pub(super) reason: String,
-    /// Whether the files are to blame, rather than room or rights that may come back.
-    pub(super) is_damage: bool,
-    /// Whether another one has the lock of its file.
-    pub(super) is_locked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The files are to blame.
+    Damage,
+    /// Another one has the lock of its file.
+    Locked,
+    /// It did not answer in time.
+    Silence,
+    /// What is missing may come back: room, rights.
+    Shortage,
 }
 
 impl Breakage {
-    /// The files are to blame.
-    pub(super) fn damage(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_damage: true, is_locked: false }
+    pub(super) fn new(kind: Kind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
     }
 
-    /// The files are innocent.
-    pub(super) fn of_the_moment(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_damage: false, is_locked: false }
+    pub(super) fn is_damage(&self) -> bool {
+        self.kind == Kind::Damage
     }
 }
 
 impl From<sled::Error> for Breakage {
     fn from(error: sled::Error) -> Self {
-        let reason = error.to_string();
-        match &error {
-            sled::Error::Io(error) if is_locked(error) => Self { is_locked: true, ..Self::of_the_moment(reason) },
-            sled::Error::Io(error) if is_of_the_moment(error) => Self::of_the_moment(reason),
-            _ => Self::damage(reason),
-        }
+        let kind = match &error {
+            sled::Error::Io(error) if is_locked(error) => Kind::Locked,
+            sled::Error::Io(error) if is_of_the_moment(error) => Kind::Shortage,
+            _ => Kind::Damage,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

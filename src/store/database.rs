@@ -9,7 +9,7 @@ use std::{iter, mem, path::PathBuf};
 use sled::IVec;
 
 use super::{
-    breakage::Breakage,
+    breakage::{Breakage, Kind},
     error::StoreError,
     folder::Folder,
     seal::Sealed,
@@ -56,7 +56,7 @@ impl Database {
 
     /// As [`Database::open`], under another name.
     pub(super) fn open_as(folder: &Folder, name: &str) -> Self {
-        let state = State::Broken(Breakage::of_the_moment("it is not open yet"));
+        let state = State::Broken(Breakage::new(Kind::Shortage, "it is not open yet"));
         let mut database = Self { path: folder.path(name), state, is_at_hand: false, leaving: None, n_stuck: 0 };
         database.reopen();
         database
@@ -71,6 +71,10 @@ impl Database {
         };
         if let Err(breakage) = self.ask(|_| Ok(())) {
             tracing::debug!(reason = %breakage.reason, "sled cannot be opened");
+            if breakage.kind == Kind::Silence {
+                // It may still be at it, and would do the same once more.
+                self.n_stuck = MOST_STUCK;
+            }
         }
     }
 
@@ -162,10 +166,10 @@ impl Database {
         })
     }
 
-    /// Lets go of the files.
-    pub(super) fn close(&mut self) {
-        self.break_off(Breakage::of_the_moment("it is closed"));
-        self.has_left();
+    /// Lets go of the files; whether it has.
+    pub(super) fn close(&mut self) -> bool {
+        self.break_off(Breakage::new(Kind::Shortage, "it is closed"));
+        self.has_left()
     }
 
     fn with<T: Send + 'static>(
@@ -212,9 +216,12 @@ impl Database {
         if self.has_left() {
             return Ok(());
         }
+        if !self.leaving.as_ref().is_some_and(Leaving::is_stuck) {
+            return Err(Breakage::new(Kind::Shortage, "it has not let go of its file yet"));
+        }
         if self.n_stuck == MOST_STUCK {
-            let reason = "it failed too often in the middle of a write; a restart of Latchkey opens it again";
-            return Err(Breakage::of_the_moment(reason));
+            let reason = "it hung too often; a restart of Latchkey opens it again";
+            return Err(Breakage::new(Kind::Shortage, reason));
         }
         sled_folder::replace_file(&self.path)?;
         self.n_stuck += 1;
@@ -274,11 +281,18 @@ mod tests {
         let mut database = Database::open(&folder);
         database.apply(vec![frame("small", 100)], Spent::default()).unwrap();
         database.checkpoint().unwrap();
-        let (_never, answers) = mpsc::channel::<()>();
+        let (never, answers) = mpsc::channel::<()>();
         database.with(move |_| Ok(answers.recv().is_err())).unwrap_err();
-        assert!(database.breakage().unwrap().is_damage);
+        assert_eq!(database.breakage().unwrap().kind, Kind::Silence);
         database.reopen();
         assert_eq!(database.frames().unwrap().len(), 1);
+
+        // The one that was left alone goes on after all.
+        drop(never);
+        database.apply(vec![frame("another", 100)], Spent::default()).unwrap();
+        database.checkpoint().unwrap();
+        database.reopen();
+        assert_eq!(database.frames().unwrap().len(), 2);
     }
 
     #[test]

@@ -205,11 +205,11 @@ fn open_sled(
 ) -> Result<(Database, Pairs), StoreError> {
     let mut database = Database::open(folder);
     let mut frames = database.frames();
-    if database.breakage().is_some_and(|it| !it.is_damage) && ballast.release() {
+    if database.breakage().is_some_and(|it| !it.is_damage()) && ballast.release() {
         database.reopen();
         frames = database.frames();
     }
-    if database.breakage().is_some_and(|it| it.is_damage) {
+    if database.breakage().is_some_and(|it| it.is_damage()) {
         report.sled_set_aside = Some(set_aside(folder, clock)?);
         database.reopen();
         frames = database.frames();

@@ -119,9 +119,11 @@ fn reseal(
     // sled is made anew, as the old frames would stay in its files for long; only it knows every spent token.
     let mut next = Database::open_as(&folder, NEXT);
     next.copy_in(writer.database.spent()?)?;
-    next.apply(frames.clone(), Spent::default())?;
+    next.bring_up(frames.clone(), Spent::default())?;
     next.checkpoint()?;
-    next.close();
+    if !next.close() {
+        return Err(StoreError::Database { reason: "the new one does not let go of its file".to_owned() });
+    }
     let moving = |error: io::Error| StoreError::io("put the new database in", folder.root(), &error);
     folder.sync().map_err(moving)?;
 

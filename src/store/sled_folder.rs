@@ -58,14 +58,22 @@ pub(super) fn replace_file(folder: &Path) -> io::Result<()> {
     if !file.try_exists()? {
         return Ok(());
     }
-    let copied = fs::copy(&file, &copy).and_then(|_| fs::File::open(&copy)?.sync_all());
-    match copied.and_then(|()| fs::rename(&copy, &file)) {
+    match copy_at_rest(&file, &copy).and_then(|()| fs::rename(&copy, &file)) {
         Ok(()) => disk::real().sync_folder(folder),
         Err(error) => {
             let _ = fs::remove_file(&copy);
             Err(error)
         }
     }
+}
+
+/// Fails where somebody writes to the file meanwhile.
+fn copy_at_rest(file: &Path, copy: &Path) -> io::Result<()> {
+    let modified = || fs::metadata(file)?.modified();
+    let before = modified()?;
+    fs::copy(file, copy)?;
+    fs::File::open(copy)?.sync_all()?;
+    if modified()? == before { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
 }
 
 /// Visits all below `path`. What sled's own threads remove meanwhile is no error.

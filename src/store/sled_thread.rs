@@ -12,16 +12,21 @@ use std::{
     time::Duration,
 };
 
-use super::{breakage::Breakage, sled_folder};
+use super::{
+    breakage::{Breakage, Kind},
+    sled_folder,
+};
 use crate::clock::Clock;
 
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) const SEGMENT_BYTES: usize = 64 * 1024;
 
-/// No piece of work takes so long, on whatever disk.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 10 } else { 60 });
-/// Nor does letting go of one that was told to flush before.
+/// No piece of work should take longer, on whatever disk.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Nor should it to let go of one that was told to flush before.
 const PATIENCE_AT_THE_END: Duration = Duration::from_secs(5);
+/// After this long one that was to let go is not slow but stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
 
 /// After a kill the lock of sled's file may linger for a moment.
 const LOCK_TRIES: u32 = 40;
@@ -61,7 +66,7 @@ impl SledThread {
         });
         match thread {
             Ok(_) => Ok(Self { work, gone }),
-            Err(error) => Err(Breakage::of_the_moment(format!("it gets no thread: {error}"))),
+            Err(error) => Err(Breakage::new(Kind::Shortage, format!("it gets no thread: {error}"))),
         }
     }
 
@@ -77,7 +82,10 @@ impl SledThread {
         };
         // If the thread is gone, the answer says so.
         let _ = self.work.send(Box::new(work));
-        answer.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(Breakage::damage("it does not answer")))
+        answer.recv_timeout(PATIENCE).unwrap_or_else(|why| match why {
+            RecvTimeoutError::Timeout => Err(Breakage::new(Kind::Silence, "it does not answer")),
+            RecvTimeoutError::Disconnected => Err(Breakage::new(Kind::Damage, "its thread panicked")),
+        })
     }
 
     pub(super) fn leave(self) -> Leaving {
@@ -90,6 +98,11 @@ impl Leaving {
     pub(super) fn wait(&self) -> bool {
         let left = PATIENCE_AT_THE_END.saturating_sub(self.since.monotonic());
         self.gone.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Whether it will never be.
+    pub(super) fn is_stuck(&self) -> bool {
+        STUCK_AFTER <= self.since.monotonic()
     }
 }
 
@@ -105,9 +118,11 @@ fn open(path: &Path) -> Result<sled::Db, Breakage> {
     loop {
         set_timer_slack(NonZeroU64::new(TIMER_SLACK_NANOSECONDS));
         let opened = catch(|| config.open());
-        let is_held = opened.as_ref().is_err_and(|it| it.is_locked);
-        if !is_held || tries == LOCK_TRIES {
+        if opened.is_ok() {
             let _ = sled_folder::keep_private(path);
+        }
+        let is_held = opened.as_ref().is_err_and(|it| it.kind == Kind::Locked);
+        if !is_held || tries == LOCK_TRIES {
             return opened;
         }
         tries += 1;
@@ -120,7 +135,7 @@ fn open(path: &Path) -> Result<sled::Db, Breakage> {
 fn catch<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Breakage> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(Breakage::from),
-        Err(_) => Err(Breakage::damage("it panicked")),
+        Err(_) => Err(Breakage::new(Kind::Damage, "it panicked")),
     }
 }
 

@@ -80,7 +80,7 @@ impl Writer {
         }
         self.database.reopen();
         let mut healed = self.bring_up();
-        if self.database.breakage().is_some_and(|it| it.is_damage) {
+        if self.database.breakage().is_some_and(|it| it.is_damage()) {
             healed = set_aside(&self.folder, &self.clock).and_then(|aside| {
                 tracing::warn!(aside = %aside.display(), "sled is damaged; it was set aside and is rebuilt");
                 self.database.reopen();

@@ -248,7 +248,7 @@ impl History {
                     hand.advance(CHECKPOINT_EVERY);
                     writer.look_after();
                 }
-                15 => writer.database.close(),
+                15 => _ = writer.database.close(),
                 16 => disk.look_at_folders(),
                 17 => disk.fail(Fault::Sync(std::io::ErrorKind::Other)),
                 18 => disk.fail(Fault::Write(self.random.usize(0..2000), std::io::ErrorKind::StorageFull)),
