@@ -4,7 +4,7 @@
 //! until it is reopened, may wait for ever then, and its `flush` is no fsync. It is never given to more than one thread, and
 //! never `flush_async`.
 
-use std::{iter, mem, path::PathBuf};
+use std::{iter, mem, ops::Bound, path::PathBuf};
 
 use sled::IVec;
 
@@ -22,11 +22,11 @@ use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
 
-/// What fewer records leave in sled's cache is not worth opening it anew.
-const MANY: usize = 5000;
-
 /// As many frames are one piece of work.
 const AT_A_TIME: usize = 1000;
+/// sled's cache looks at its size once in 16,000 uses of a page, of which a search takes three: with longer steps it would
+/// come to hold all that is read.
+const STEP: usize = 4;
 
 /// One that is stuck keeps a thread, memory and its files until the process ends, so more of them are not risked.
 const MOST_STUCK: u32 = if cfg!(test) { 1 } else { 3 };
@@ -85,16 +85,15 @@ impl Database {
         }
     }
 
-    /// All frames, each with its key.
-    pub(super) fn frames(&mut self) -> Result<Pairs, StoreError> {
-        self.with(|database| database.range(..[spent::SINGLE]).collect())
-    }
-
-    /// Gives back what reading so many records left in sled's cache, by opening it anew: its cache looks at its size once in
-    /// 16,000 uses of a page, which has up to 16 records. If that fails, the database says why.
-    pub(super) fn forget_what_was_read(&mut self, n_records: usize) {
-        if MANY <= n_records && self.breakage().is_none() {
-            self.reopen();
+    /// Shows all frames, each with its key, in the order of the keys.
+    pub(super) fn read(&mut self, mut show: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let mut behind = Bound::Unbounded;
+        loop {
+            let from = behind.clone();
+            let piece = self.with(|database| read_piece(database, from))?;
+            let Some((last, _)) = piece.last() else { return Ok(()) };
+            behind = Bound::Excluded(last.clone());
+            piece.iter().for_each(|(key, value)| show(key, value));
         }
     }
 
@@ -238,6 +237,23 @@ impl Drop for Database {
     }
 }
 
+/// Of the frames in the order of their keys, those behind one.
+fn read_piece(database: &sled::Db, mut behind: Bound<IVec>) -> sled::Result<Pairs> {
+    let mut piece = Pairs::new();
+    while piece.len() < AT_A_TIME {
+        let range = (behind, Bound::Excluded(IVec::from(&[spent::SINGLE])));
+        let before = piece.len();
+        for pair in database.range(range).take(STEP) {
+            piece.push(pair?);
+        }
+        match piece.last() {
+            Some((last, _)) if before < piece.len() => behind = Bound::Excluded(last.clone()),
+            _ => break,
+        }
+    }
+    Ok(piece)
+}
+
 fn pieces<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
     let mut all = all.into_iter();
     iter::from_fn(move || Some(Vec::from_iter(all.by_ref().take(AT_A_TIME))).filter(|it| !it.is_empty()))
@@ -258,6 +274,12 @@ mod tests {
 
     fn frame(account: &str, len: usize) -> Sealed {
         Sealer::new(&[1; 32]).seal(&Name::Account(account.parse().unwrap()), 1, &vec![7; len]).unwrap()
+    }
+
+    fn frames(database: &mut Database) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        database.read(|_, value| frames.push(value.to_vec())).unwrap();
+        frames
     }
 
     /// Makes a big value fail in the middle of its write.
@@ -285,14 +307,14 @@ mod tests {
         database.with(move |_| Ok(answers.recv().is_err())).unwrap_err();
         assert_eq!(database.breakage().unwrap().kind, Kind::Silence);
         database.reopen();
-        assert_eq!(database.frames().unwrap().len(), 1);
+        assert_eq!(frames(&mut database).len(), 1);
 
         // The one that was left alone goes on after all.
         drop(never);
         database.apply(vec![frame("another", 100)], Spent::default()).unwrap();
         database.checkpoint().unwrap();
         database.reopen();
-        assert_eq!(database.frames().unwrap().len(), 2);
+        assert_eq!(frames(&mut database).len(), 2);
     }
 
     #[test]
@@ -306,9 +328,7 @@ mod tests {
             fail_half_way(&mut database);
             database.reopen();
             assert!(database.breakage().is_none(), "{:?}", database.breakage());
-            let frames = database.frames().unwrap();
-            assert_eq!(frames.len(), 1);
-            assert_eq!(frames[0].1, small.bytes);
+            assert_eq!(frames(&mut database), std::slice::from_ref(&small.bytes));
         }
         database.apply(vec![frame("another", BIG)], Spent::default()).unwrap();
         database.checkpoint().unwrap();
@@ -322,7 +342,7 @@ mod tests {
         // As at the next start, when the one that is stuck is gone with its process.
         sled_folder::replace_file(&folder.path(NAME)).unwrap();
         fs::write(folder.path(NAME).join(sled_folder::COPY), b"half of it").unwrap();
-        assert_eq!(Database::open(&folder).frames().unwrap().len(), 2);
+        assert_eq!(frames(&mut Database::open(&folder)).len(), 2);
         assert!(!folder.path(NAME).join(sled_folder::COPY).exists());
     }
 }

@@ -7,13 +7,13 @@ use super::{
     ballast::Ballast,
     behind::Behind,
     counters::Counters,
-    database::{self, Database, Pairs},
+    database::{self, Database},
     disk::Disk,
     folder::Folder,
     frame::{self, Frame, Name, Parsed},
     journal::{self, Journal},
     key,
-    reconcile::{Copies, reconcile},
+    reconcile::{Copies, InSled, reconcile},
     rotate,
     scan::{Scan, scan},
     seal::{Sealed, Sealer, random},
@@ -50,7 +50,7 @@ pub(super) fn open(
 
     let mut report = OpenReport { torn_tail: scan.is_torn, ..OpenReport::default() };
     let ballast = Ballast::new(folder.clone());
-    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &mut report)?;
+    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &scan, &mut report)?;
     if scan.frames.is_empty() && identity.is_none() {
         check_key_of_sled(&sealer, &folder, &in_sled)?;
     }
@@ -173,7 +173,7 @@ fn check_key(sealer: &Sealer, folder: &Folder, identity: Option<&[u8]>, scan: &S
 }
 
 /// The last resort, where nothing but sled is left to judge the key by.
-fn check_key_of_sled(sealer: &Sealer, folder: &Folder, in_sled: &Pairs) -> Result<(), StoreError> {
+fn check_key_of_sled(sealer: &Sealer, folder: &Folder, in_sled: &[InSled<'_>]) -> Result<(), StoreError> {
     let mut frames = in_sled.iter().filter_map(|(_, value)| frame::parse_exact(value)).peekable();
     if frames.peek().is_some() && frames.all(|it| it.header.key_id != sealer.key_id()) {
         return Err(StoreError::KeyWrong { folder: folder.root().into() });
@@ -197,28 +197,40 @@ fn clear_leftovers(folder: &Folder) -> Result<(), StoreError> {
 
 /// sled and all its frames. Where it does not open for want of room it gets the ballast's, where it is damaged it is set
 /// aside, and where neither helps the store starts without it.
-fn open_sled(
+fn open_sled<'a>(
     folder: &Folder,
     ballast: &Ballast,
     clock: &Clock,
+    scan: &Scan<'a>,
     report: &mut OpenReport,
-) -> Result<(Database, Pairs), StoreError> {
+) -> Result<(Database, Vec<InSled<'a>>), StoreError> {
     let mut database = Database::open(folder);
-    let mut frames = database.frames();
+    let mut frames = read_sled(&mut database, scan);
     if database.breakage().is_some_and(|it| !it.is_damage()) && ballast.release() {
         database.reopen();
-        frames = database.frames();
+        frames = read_sled(&mut database, scan);
     }
     if database.breakage().is_some_and(|it| it.is_damage()) {
         report.sled_set_aside = Some(set_aside(folder, clock)?);
         database.reopen();
-        frames = database.frames();
+        frames = read_sled(&mut database, scan);
     }
     report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
-    let frames = frames.unwrap_or_default();
-    // What was read counts, whatever becomes of this: a sled that does not open again is healed like any other.
-    database.forget_what_was_read(frames.len());
-    Ok((database, frames))
+    Ok((database, frames.unwrap_or_default()))
+}
+
+/// What sled has. Mostly it is what the journal has, and is not held twice.
+fn read_sled<'a>(database: &mut Database, scan: &Scan<'a>) -> Result<Vec<InSled<'a>>, StoreError> {
+    let in_journal = scan.by_name();
+    // A name's newest frame stands first, and the names stand as their keys do.
+    let mut in_journal = in_journal.iter().map(|(_, it)| (it.header.name.database_key(), it.bytes)).peekable();
+    let mut in_sled = Vec::new();
+    database.read(|key, value| {
+        while in_journal.next_if(|(it, _)| **it < *key).is_some() {}
+        let same = in_journal.next_if(|(it, bytes)| **it == *key && *bytes == value);
+        in_sled.push((key.into(), same.map_or_else(|| value.to_vec().into(), |(_, bytes)| bytes.into())));
+    })?;
+    Ok(in_sled)
 }
 
 /// These frames as they are written, and the one of the fingerprint key if it was just made.

@@ -1,8 +1,9 @@
 //! Puts the journal and sled side by side: for each name the highest revision that can be read wins, wherever it lies.
 
-use std::collections::{BTreeMap, HashMap};
-
-use sled::IVec;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{
     Entry, OpenReport,
@@ -18,10 +19,13 @@ use crate::account::FingerprintKey;
 pub(super) struct Copies<'a> {
     pub(super) journal: Unsealed<'a>,
     /// Keys and values of sled; nothing where sled was just made, so that it cannot be said to have lost anything.
-    pub(super) sled: Option<&'a [(IVec, IVec)]>,
+    pub(super) sled: Option<&'a [InSled<'a>]>,
     /// The content of the identity file.
     pub(super) identity: Option<&'a [u8]>,
 }
+
+/// A key of sled and its value.
+pub(super) type InSled<'a> = (Box<[u8]>, Cow<'a, [u8]>);
 
 /// What they come to.
 #[derive(Default)]
@@ -127,7 +131,7 @@ pub(super) fn reconcile<'a>(
 
 /// The frames of sled in the order of their names. A value that is no whole frame of its key's name is left out: the journal
 /// repairs it.
-fn sled_frames(pairs: &[(IVec, IVec)]) -> Result<Vec<Frame<'_>>, StoreError> {
+fn sled_frames<'a>(pairs: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError> {
     let mut frames = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         match frame::parse(value) {
@@ -195,7 +199,7 @@ mod tests {
             bytes[*at] ^= 1;
         }
         let scan = scan(&bytes).unwrap();
-        let sled: Option<Vec<_>> =
+        let sled: Option<Vec<InSled<'_>>> =
             sled.map(|it| it.iter().map(|it| (it.name.database_key().into(), it.bytes.as_slice().into())).collect());
         let mut report = OpenReport::default();
         let journal = Unsealed::of(&scan, &sealer());
