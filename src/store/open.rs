@@ -50,7 +50,8 @@ pub(super) fn open(
 
     let mut report = OpenReport { torn_tail: scan.is_torn, ..OpenReport::default() };
     let ballast = Ballast::new(folder.clone());
-    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &scan, &mut report)?;
+    let in_journal = Unsealed::of(&scan, &sealer);
+    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &in_journal, &mut report)?;
     if scan.frames.is_empty() && identity.is_none() {
         check_key_of_sled(&sealer, &folder, &in_sled)?;
     }
@@ -67,7 +68,7 @@ pub(super) fn open(
 
     let sled_can_be_judged = report.sled_set_aside.is_none() && report.sled_unavailable.is_none();
     let copies = Copies {
-        journal: Unsealed::of(&scan, &sealer),
+        journal: in_journal,
         sled: sled_can_be_judged.then_some(in_sled.as_slice()),
         identity: identity.as_deref(),
     };
@@ -201,33 +202,33 @@ fn open_sled<'a>(
     folder: &Folder,
     ballast: &Ballast,
     clock: &Clock,
-    scan: &Scan<'a>,
+    in_journal: &Unsealed<'a>,
     report: &mut OpenReport,
 ) -> Result<(Database, Vec<InSled<'a>>), StoreError> {
     let mut database = Database::open(folder);
-    let mut frames = read_sled(&mut database, scan);
+    let mut frames = read_sled(&mut database, in_journal);
     if database.breakage().is_some_and(|it| !it.is_damage()) && ballast.release() {
         database.reopen();
-        frames = read_sled(&mut database, scan);
+        frames = read_sled(&mut database, in_journal);
     }
     if database.breakage().is_some_and(|it| it.is_damage()) {
         report.sled_set_aside = Some(set_aside(folder, clock)?);
         database.reopen();
-        frames = read_sled(&mut database, scan);
+        frames = read_sled(&mut database, in_journal);
     }
     report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
     Ok((database, frames.unwrap_or_default()))
 }
 
 /// What sled has. Mostly it is what the journal has, and is not held twice.
-fn read_sled<'a>(database: &mut Database, scan: &Scan<'a>) -> Result<Vec<InSled<'a>>, StoreError> {
-    let in_journal = scan.by_name();
-    // A name's newest frame stands first, and the names stand as their keys do.
-    let mut in_journal = in_journal.iter().map(|(_, it)| (it.header.name.database_key(), it.bytes)).peekable();
+fn read_sled<'a>(database: &mut Database, in_journal: &Unsealed<'a>) -> Result<Vec<InSled<'a>>, StoreError> {
+    // The names stand as their keys do.
+    let newest = in_journal.names.iter().map(|it| (it.top.header.name.database_key(), it.top.bytes));
+    let mut newest = newest.peekable();
     let mut in_sled = Vec::new();
     database.read(|key, value| {
-        while in_journal.next_if(|(it, _)| **it < *key).is_some() {}
-        let same = in_journal.next_if(|(it, bytes)| **it == *key && *bytes == value);
+        while newest.next_if(|(it, _)| **it < *key).is_some() {}
+        let same = newest.next_if(|(it, bytes)| **it == *key && *bytes == value);
         in_sled.push((key.into(), same.map_or_else(|| value.to_vec().into(), |(_, bytes)| bytes.into())));
     })?;
     Ok(in_sled)
