@@ -15,6 +15,7 @@
 //! - [`account`]: the domain: ids, secrets, grants, conditions, the state machine. No IO and no clock of its own.
 //! - [`config`]: what a user may set, read and validated before anything starts.
 //! - [`clock`]: the one place that asks for the time.
+//! - `parallel`: work that all processors share at the start.
 //! - `demo` (feature `demo`): the simulated clouds and an embedded broker.
 //! - `fuzz` (feature `fuzzing`): every reader of foreign bytes, for property tests.
 //!
@@ -32,6 +33,7 @@ pub mod fuzz;
 pub mod homeassistant;
 pub mod keeper;
 pub mod mqtt;
+mod parallel;
 pub mod service;
 pub mod store;
 pub mod systemd;

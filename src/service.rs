@@ -1,13 +1,13 @@
 //! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,7 +20,7 @@ use crate::{
     keeper::{Account, Grounds, Keeper, Reloaded, UnreadableRecord},
     mqtt::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
-        bridge::{Bridge, Info, LEDGER, OFFLINE},
+        bridge::{Bridge, LEDGER, OFFLINE},
         commands::Commands,
         probe::Right,
         topics::Topics,
@@ -38,6 +38,8 @@ const WILL_DELAY: Duration = Duration::from_secs(10);
 const SCHEDULE_HANGS_AFTER: Duration = Duration::from_secs(90);
 const STORE_HANGS_AFTER: Duration = Duration::from_secs(10);
 const OUTBOX_LIMIT: usize = 50_000;
+/// So many accounts are looked at before anything else has its turn.
+const AT_A_TIME: usize = 100;
 
 /// A running Latchkey.
 pub struct Service {
@@ -112,7 +114,6 @@ impl Service {
         let notices = keeper.subscribe();
         let topics = Topics::new(&settings.mqtt.base_topic);
         let devices = Devices { house: house(&settings), accounts: keeper.cards() };
-        let info = Info::new(settings.instance.to_string(), &devices.accounts, clock.now());
         let n_accounts = devices.accounts.len();
         let link = LinkSettings { backoff, ..link_settings(&settings, devices.topics()) };
         let (link, events, _) = Link::start(link, clock.clone())?;
@@ -146,7 +147,8 @@ impl Service {
         let commands = Commands::new(link.clone(), keeper.clone(), topics.clone(), reply_prefix);
         let vitals = Vitals { keeper: keeper.clone(), store: store.clone(), link: link.clone(), clock: clock.clone() };
         let bridge = Bridge {
-            info,
+            instance: settings.instance.to_string(),
+            started: clock.now(),
             subscriptions: subscriptions(&settings, &topics),
             announcer: settings.home_assistant.discovery.then(|| announcer(&settings, &*store, &devices, &keeper)),
             birth_topic: settings.home_assistant.birth_topic.as_str().to_owned(),
@@ -159,7 +161,7 @@ impl Service {
             store,
             topics,
             clock,
-            remembered: BTreeSet::new(),
+            remembered: HashSet::new(),
         };
         let bridge = tokio::spawn(bridge.run(stop.clone()));
         keeper.tell_of_opening(&report);
@@ -185,7 +187,7 @@ impl Service {
             }
             fits
         });
-        let accounts = connect(settings.accounts, &self.http);
+        let accounts = connect(settings.accounts, &self.http).collect();
         let Reloaded { added, changed, removed } = self.keeper.reload(accounts, |id| self.report.is_unproven(id)).await;
         let tell = |accounts: &[AccountId], what| accounts.iter().for_each(|it| info!(account = %it, "{what}"));
         tell(&added, "it is kept from now on");
@@ -218,11 +220,15 @@ impl Service {
 }
 
 impl Vitals {
-    /// How many accounts there are, and those that need somebody.
-    pub fn accounts(&self) -> (usize, Vec<AccountId>) {
+    /// How many accounts there are, and those that need somebody. Of very many, a few are looked at in one go.
+    pub async fn accounts(&self) -> (usize, Vec<AccountId>) {
         let cards = self.keeper.cards();
         let needs_somebody = |it: &AccountId| self.keeper.status(it).is_some_and(|it| it.problem);
-        let needy = cards.iter().map(|it| it.id.clone()).filter(needs_somebody).collect();
+        let mut needy = Vec::new();
+        for some in cards.chunks(AT_A_TIME) {
+            needy.extend(some.iter().map(|it| it.id.clone()).filter(needs_somebody));
+            yield_now().await;
+        }
         (cards.len(), needy)
     }
 
@@ -241,9 +247,8 @@ impl Vitals {
 }
 
 /// Connects every account to its vendor.
-pub(crate) fn connect(accounts: BTreeMap<AccountId, AccountSettings>, http: &Http) -> Vec<Account> {
-    let connect = |settings: AccountSettings| Account { vendor: vendor::connect(&settings, http), settings };
-    accounts.into_values().map(connect).collect()
+pub(crate) fn connect(accounts: BTreeMap<AccountId, AccountSettings>, http: &Http) -> impl Iterator<Item = Account> {
+    accounts.into_values().map(|settings| Account { vendor: vendor::connect(&settings, http), settings })
 }
 
 pub(crate) fn http(settings: &Settings, clock: &Clock) -> Result<Http, StartError> {

@@ -14,8 +14,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const MOST_NAMES: usize = 3;
 
 /// Everything stands: the store is open and the ports are bound.
-pub fn ready(vitals: &Vitals) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&status_line(vitals))]);
+pub async fn ready(vitals: &Vitals) {
+    if listens() {
+        tell(&[NotifyState::Ready, NotifyState::Status(&status_line(vitals).await)]);
+    }
 }
 
 /// The configuration is being read again; [`ready`] ends it.
@@ -33,7 +35,7 @@ pub fn stopping() {
 
 /// Keeps the status line true, and feeds the watchdog as long as Latchkey gets on. Ends only where systemd does not listen.
 pub async fn keep_told(vitals: Vitals) {
-    if !config::process_environment().any(|it| it.0 == "NOTIFY_SOCKET") {
+    if !listens() {
         return;
     }
     let watchdog = sd_notify::watchdog_enabled();
@@ -41,7 +43,7 @@ pub async fn keep_told(vitals: Vitals) {
     let mut told = String::new();
     loop {
         tokio::time::sleep(pause).await;
-        let line = status_line(&vitals);
+        let line = status_line(&vitals).await;
         if line != told {
             tell(&[NotifyState::Status(&line)]);
             told = line;
@@ -57,8 +59,8 @@ pub async fn keep_told(vitals: Vitals) {
 }
 
 /// `2 of 3 accounts are well, home needs somebody; connected to the broker`.
-fn status_line(vitals: &Vitals) -> String {
-    let (n_accounts, needy) = vitals.accounts();
+async fn status_line(vitals: &Vitals) -> String {
+    let (n_accounts, needy) = vitals.accounts().await;
     let names: Vec<&str> = needy.iter().take(MOST_NAMES).map(|it| it.as_str()).collect();
     let names = names.join(", ");
     let more = if MOST_NAMES < needy.len() { ", …" } else { "" };
@@ -71,6 +73,10 @@ fn status_line(vitals: &Vitals) -> String {
     };
     let broker = if vitals.is_broker_connected() { "connected to the broker" } else { "the broker is not reached" };
     format!("{accounts}; {broker}")
+}
+
+fn listens() -> bool {
+    config::process_environment().any(|it| it.0 == "NOTIFY_SOCKET")
 }
 
 fn tell(states: &[NotifyState<'_>]) {

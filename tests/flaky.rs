@@ -95,7 +95,7 @@ impl World {
         let http = Http::new(Duration::from_secs(10), clock.clone()).unwrap();
         let names = settings.accounts.keys().cloned().collect();
         let account = |it: &AccountSettings| Account { settings: it.clone(), vendor: vendor::connect(it, &http) };
-        let keeper = Keeper::start(settings.accounts.values().map(account).collect(), grounds).unwrap();
+        let keeper = Keeper::start(settings.accounts.values().map(account), grounds).unwrap();
         Self { clock, hand, akuvox, aqara, keeper, store, names, _folder: folder }
     }
 

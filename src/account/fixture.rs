@@ -1,4 +1,4 @@
-//! What the domain's own tests are made of.
+//! What tests of records are made of.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) fn aqara() -> Policy {
 }
 
 /// Tokens `A<n>` and `R<n>` of generation `n`, issued at [`start`] for seven days.
-pub(super) fn grant(n: u64) -> Grant {
+pub(crate) fn grant(n: u64) -> Grant {
     Grant {
         access: Some(Secret::new(format!("A{n}"))),
         refresh: Some(Secret::new(format!("R{n}"))),
@@ -61,6 +61,6 @@ pub(super) fn grant(n: u64) -> Grant {
     }
 }
 
-pub(super) fn holding(grant: Grant) -> Record {
+pub(crate) fn holding(grant: Grant) -> Record {
     Record { generation: grant.generation, current: Some(grant), ..Record::default() }
 }

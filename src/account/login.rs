@@ -92,9 +92,9 @@ impl Record {
         Ok(())
     }
 
-    /// The request of this time was certainly not sent.
+    /// The request of this time was certainly not sent. What is stored has milliseconds.
     pub fn uncount_code_request(&mut self, at: Timestamp) {
-        self.logins.code_requests.retain(|it| *it != at);
+        self.logins.code_requests.retain(|it| it.as_millisecond() != at.as_millisecond());
     }
 
     /// The generation that this very credential gave, if the command is delivered again.

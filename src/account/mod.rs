@@ -9,7 +9,7 @@ mod event;
 mod failure;
 mod fingerprint;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod forget;
 mod grant;
 mod holdings;

@@ -15,7 +15,7 @@ pub const OLDER_UNREAD: usize = 4;
 
 /// An account's whole durable state. It changes only by the transitions of this module's siblings.
 ///
-/// There is one in memory for each account, so what an account at rest does not have takes no room in it.
+/// What an account at rest does not have takes no room in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Counts commits; the store compares and swaps on it.

@@ -29,7 +29,7 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
         Ok(service) => service,
         Err(error) => return fail(format_args!("{error}")),
     };
-    systemd::ready(service.vitals());
+    systemd::ready(service.vitals()).await;
     let telling = tokio::spawn(systemd::keep_told(service.vitals().clone()));
     loop {
         tokio::select! {
@@ -38,7 +38,7 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
                 Heard::Reload => {
                     systemd::reloading();
                     reload(&args, &service).await;
-                    systemd::ready(service.vitals());
+                    systemd::ready(service.vitals()).await;
                 }
                 Heard::TerminalGone => break,
             },

@@ -14,10 +14,12 @@ use super::{
     errors::Findings,
     keeper::{self, KeeperSettings},
     mqtt::MqttSettings,
-    parallel,
     section::Section,
 };
-use crate::account::{AccountId, AmbiguousPolicy, BackOff};
+use crate::{
+    account::{AccountId, AmbiguousPolicy, BackOff},
+    parallel,
+};
 
 /// One login at one vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +81,7 @@ pub(super) fn read(
     keeper: &KeeperSettings,
     mqtt: &MqttSettings,
 ) -> BTreeMap<AccountId, AccountSettings> {
-    let named = root.section("accounts").take_named();
+    let named = root.section("accounts").into_named();
     if named.is_empty() {
         let mend = "add `[accounts.home]` with `vendor = \"akuvox\"` or `vendor = \"aqara\"`";
         root.report_missing("accounts", "at least one account", mend);
@@ -88,15 +90,14 @@ pub(super) fn read(
     let results = parallel::map(named, |(name, found)| {
         let findings = Findings::default();
         let section = Section::of(format!("accounts.{name}"), Some(found), &findings);
-        let account = read_named(&name, section, keeper, mqtt);
+        let account = read_named(name, section, keeper, mqtt);
         (account.map(|it| AccountSettings { vendor: clouds.shared(it.vendor), ..it }), findings)
     });
-    let mut accounts = BTreeMap::new();
-    for (account, findings) in results {
+    let account_of = |(account, findings): (Option<AccountSettings>, Findings)| {
         root.tell(findings);
-        accounts.extend(account.map(|it| (it.id.clone(), it)));
-    }
-    accounts
+        account.map(|it| (it.id.clone(), it))
+    };
+    results.into_iter().filter_map(account_of).collect()
 }
 
 /// The clouds that were configured last: of very many accounts most are alike, and what they share is not even held twice

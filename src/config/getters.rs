@@ -72,7 +72,7 @@ impl Section<'_> {
         let read = self.read(
             key,
             || default.to_string(),
-            |found| match &found.kind {
+            |found| match found.kind {
                 ValueKind::Boolean(it) => Ok(*it),
                 ValueKind::String(text) if found.is_from_environment => {
                     text.to_ascii_lowercase().parse().map_err(|_| invalid("expected true or false", text))
@@ -89,7 +89,7 @@ impl Section<'_> {
             key,
             || default.to_string(),
             |found| {
-                let text = match &found.kind {
+                let text = match found.kind {
                     ValueKind::I64(it) => it.to_string(),
                     ValueKind::String(text) if found.is_from_environment => text.clone(),
                     _ => return Err(found.wrong_kind(&expected())),
@@ -121,7 +121,7 @@ impl Section<'_> {
             key,
             || format!("\"{}\"", format_duration(example)),
             |found| {
-                let ValueKind::String(text) = &found.kind else {
+                let ValueKind::String(text) = found.kind else {
                     return Err(found.wrong_kind(&expected()));
                 };
                 let duration = parse_duration(text).ok();

@@ -20,7 +20,6 @@ mod keeper;
 mod layers;
 mod log;
 mod mqtt;
-mod parallel;
 mod secrets;
 mod section;
 mod store;
@@ -87,7 +86,7 @@ pub fn load(
     let Some(values) = layers::merge(file, &environment, &findings) else {
         return findings.into_result(None);
     };
-    let mut root = section::Section::root(values, &findings);
+    let mut root = section::Section::root(&values, &findings);
     let instance = root.parsed("instance", "default").unwrap_or_default();
     let mqtt = mqtt::read(root.section("mqtt"), &instance);
     let keeper = keeper::read(root.section("keeper"));

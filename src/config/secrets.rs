@@ -39,7 +39,7 @@ impl Section<'_> {
     }
 }
 
-fn read_file(found: &Found) -> Result<Secret, Problem> {
+fn read_file(found: Found<'_>) -> Result<Secret, Problem> {
     // With room for most secrets: what grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = File::open(found.text()?).and_then(|file| file.take(FILE_LIMIT + 1).read_to_string(&mut text));

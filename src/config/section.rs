@@ -2,7 +2,7 @@
 //!
 //! The getters are in `getters.rs` and `secrets.rs`.
 
-use std::{collections::BTreeSet, fmt, mem, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use config::{Value, ValueKind};
 
@@ -11,14 +11,17 @@ use super::{
     layers::Table,
 };
 
-/// One table of the configuration. Each getter takes its key out; [`Section::finish`] tells of what is left.
+/// One table of the configuration. Each getter takes a key; [`Section::finish`] tells of those that are left.
 ///
 /// A getter with a default answers with it also where the value is wrong: the finding makes the whole configuration
 /// void, and the readers can go on and find more.
 pub(super) struct Section<'a> {
     /// `mqtt`, `accounts.home`; empty at the root.
     path: String,
-    values: Table,
+    /// None where there is no such table.
+    values: Option<&'a Table>,
+    /// The keys of those that were taken.
+    taken: Vec<&'a str>,
     /// Keys that were asked for while there was any value left, in the order of asking and some more than once: what an
     /// unknown one may have been meant to be.
     known: Vec<String>,
@@ -29,15 +32,16 @@ pub(super) struct Section<'a> {
 const LONGEST_KEY: usize = 64;
 
 /// One value.
-pub(super) struct Found {
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
     /// Whether it came from the environment, where everything is a text.
     pub(super) is_from_environment: bool,
-    pub(super) kind: ValueKind,
+    pub(super) kind: &'a ValueKind,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(values: Table, findings: &'a Findings) -> Self {
-        Self { path: String::new(), values, known: Vec::new(), findings }
+    pub(super) fn root(values: &'a Table, findings: &'a Findings) -> Self {
+        Self { path: String::new(), values: Some(values), taken: Vec::new(), known: Vec::new(), findings }
     }
 
     /// A table in this one; an empty one where there is none.
@@ -47,25 +51,25 @@ impl<'a> Section<'a> {
     }
 
     /// The table that was found at `path`; an empty one where there is none.
-    pub(super) fn of(path: String, found: Option<Found>, findings: &'a Findings) -> Self {
+    pub(super) fn of(path: String, found: Option<Found<'a>>, findings: &'a Findings) -> Self {
         let values = match found {
-            Some(Found { kind: ValueKind::Table(values), .. }) => values,
+            Some(Found { kind: ValueKind::Table(values), .. }) => Some(values),
             Some(found) => {
                 let mend = format!("write `[{path}]` in a line of its own and its keys below it");
                 let variable = found.variable(&path);
                 findings.push(ConfigError { key: path.clone(), variable, problem: found.wrong_kind("a table"), mend });
-                Table::new()
+                None
             }
-            None => Table::new(),
+            None => None,
         };
-        Self { path, values, known: Vec::new(), findings }
+        Self { path, values, taken: Vec::new(), known: Vec::new(), findings }
     }
 
     /// All that is left, by its names and in their order, which makes errors come the same way each time.
-    pub(super) fn take_named(&mut self) -> Vec<(String, Found)> {
-        let found = mem::take(&mut self.values).into_iter().map(|(name, value)| (name, Found::of(value)));
-        let mut named: Vec<_> = found.collect();
-        named.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    pub(super) fn into_named(self) -> Vec<(&'a str, Found<'a>)> {
+        let all = self.values.into_iter().flatten().map(|(name, value)| (name.as_str(), Found::of(value)));
+        let mut named: Vec<_> = all.filter(|it| !self.taken.contains(&it.0)).collect();
+        named.sort_unstable_by_key(|it| it.0);
         named
     }
 
@@ -82,37 +86,37 @@ impl<'a> Section<'a> {
     {
         let mut parent = self.section(key);
         let mut entries = Vec::new();
-        let mut names: Vec<String> = parent.values.keys().cloned().collect();
+        let mut names: Vec<&str> = parent.values.into_iter().flat_map(Table::keys).map(String::as_str).collect();
         names.sort_unstable();
         for name in names {
-            let value = parent.parsed(&name, example);
+            let value = parent.parsed(name, example);
             match (name.parse(), value) {
                 (Ok(name), Some(value)) => entries.push((name, value)),
                 (Ok(_), None) => {}
-                (Err(error), _) => parent.report_invalid(&name, K::Err::to_string(&error), "rename it"),
+                (Err(error), _) => parent.report_invalid(name, K::Err::to_string(&error), "rename it"),
             }
         }
         entries
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
+        self.values.is_some_and(|it| it.contains_key(key)) && !self.taken.contains(&key)
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { [self.path.as_str(), ".", key].concat() }
+        joined(&self.path, key)
     }
 
-    /// Takes `key` out and parses it; what cannot be parsed is told, with `example` as the mend. Most leave most keys at
+    /// Takes `key` and parses it; what cannot be parsed is told, with `example` as the mend. Most leave most keys at
     /// their defaults, so what only an error says is put together when there is one.
     pub(super) fn read<T>(
         &mut self,
         key: &str,
         example: impl FnOnce() -> String,
-        parse: impl FnOnce(&Found) -> Result<T, Problem>,
+        parse: impl FnOnce(Found<'_>) -> Result<T, Problem>,
     ) -> Option<T> {
         let found = self.take(key)?;
-        let problem = match parse(&found) {
+        let problem = match parse(found) {
             Ok(value) => return Some(value),
             Err(problem) => problem,
         };
@@ -145,7 +149,7 @@ impl<'a> Section<'a> {
 
     /// Tells of a key that older systems had, so that it is not taken for a typo.
     pub(super) fn report_obsolete(&mut self, key: &str, why: &str, mend: &str) {
-        if self.values.remove(key).is_some() {
+        if self.take_value(key).is_some() {
             self.report_invalid(key, why, mend);
         }
     }
@@ -166,35 +170,49 @@ impl<'a> Section<'a> {
 
     /// Tells of every key that nobody asked for.
     pub(super) fn finish(mut self) {
-        let left = self.take_named();
-        if left.is_empty() {
+        if !self.is_anything_left() {
             return;
         }
+        let names = std::mem::take(&mut self.known);
         let mut seen = BTreeSet::new();
-        let known: Vec<&str> = self.known.iter().map(String::as_str).filter(|it| seen.insert(*it)).collect();
-        for (key, found) in left {
-            let mend = match closest(&key, &known) {
+        let known: Vec<&str> = names.iter().map(String::as_str).filter(|it| seen.insert(*it)).collect();
+        let (path, findings) = (self.path.clone(), self.findings);
+        for (key, found) in self.into_named() {
+            let mend = match closest(key, &known) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("remove it; known here: {}", known.join(", ")),
             };
-            let path = self.path_of(&key);
+            let path = joined(&path, key);
             let variable = found.variable(&path);
-            self.findings.push(ConfigError { key: path, variable, problem: Problem::UnknownKey, mend });
+            findings.push(ConfigError { key: path, variable, problem: Problem::UnknownKey, mend });
         }
     }
 
     /// Forgets the keys that are left, where it cannot be known whether they belong here.
     pub(super) fn dismiss(&mut self) {
-        self.values.clear();
+        self.values = None;
     }
 
-    fn take(&mut self, key: &str) -> Option<Found> {
+    fn take(&mut self, key: &str) -> Option<Found<'a>> {
         // Most accounts of very many have nothing but defaults from here on.
-        if self.values.is_empty() {
+        if !self.is_anything_left() {
             return None;
         }
         self.known.push(key.to_owned());
-        self.values.remove(key).map(Found::of)
+        self.take_value(key)
+    }
+
+    fn take_value(&mut self, key: &str) -> Option<Found<'a>> {
+        let (key, value) = self.values?.get_key_value(key)?;
+        if self.taken.contains(&key.as_str()) {
+            return None;
+        }
+        self.taken.push(key);
+        Some(Found::of(value))
+    }
+
+    fn is_anything_left(&self) -> bool {
+        self.values.is_some_and(|it| self.taken.len() < it.len())
     }
 
     fn report(&self, key: &str, problem: Problem, mend: impl Into<String>) {
@@ -204,20 +222,20 @@ impl<'a> Section<'a> {
 
 // === impl Found ===
 
-impl Found {
-    fn of(value: Value) -> Self {
+impl<'a> Found<'a> {
+    fn of(value: &'a Value) -> Self {
         // Only what came from the environment has an origin: see `layers::merge`.
-        Self { is_from_environment: value.origin().is_some(), kind: value.kind }
+        Self { is_from_environment: value.origin().is_some(), kind: &value.kind }
     }
 
     /// The environment variable that it came from, if it did. `path`: where it stands in the configuration.
-    fn variable(&self, path: &str) -> Option<String> {
+    fn variable(self, path: &str) -> Option<String> {
         self.is_from_environment.then(|| variable_of(path))
     }
 
     /// A text with something in it, nothing around it, and no placeholder of the example file.
-    pub(super) fn text(&self) -> Result<&str, Problem> {
-        let ValueKind::String(text) = &self.kind else {
+    pub(super) fn text(self) -> Result<&'a str, Problem> {
+        let ValueKind::String(text) = self.kind else {
             return Err(self.wrong_kind("a text in quotes"));
         };
         let why = if text.is_empty() {
@@ -233,8 +251,8 @@ impl Found {
     }
 
     /// The kinds, never the value.
-    pub(super) fn wrong_kind(&self, expected: &str) -> Problem {
-        let found = match &self.kind {
+    pub(super) fn wrong_kind(self, expected: &str) -> Problem {
+        let found = match self.kind {
             ValueKind::Nil => "nothing",
             ValueKind::Boolean(_) => "true or false",
             ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => "a whole number",
@@ -245,6 +263,11 @@ impl Found {
         };
         Problem::WrongKind { expected: expected.to_owned(), found }
     }
+}
+
+/// The path of a key in the table at `path`.
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { [path, ".", key].concat() }
 }
 
 /// The environment variable that sets the key at `path`.

@@ -67,8 +67,8 @@ fn read_key(section: &mut Section<'_>) -> Option<Secret> {
 }
 
 /// A list of hosts; in the environment with commas between them.
-fn read_hosts(found: &Found) -> Result<Vec<String>, Problem> {
-    let texts: Vec<String> = match &found.kind {
+fn read_hosts(found: Found<'_>) -> Result<Vec<String>, Problem> {
+    let texts: Vec<String> = match found.kind {
         ValueKind::Array(values) => {
             let texts = values.iter().map(|it| match &it.kind {
                 ValueKind::String(text) => Ok(text.clone()),

@@ -6,12 +6,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::yield_now};
 use tracing::{debug, warn};
 
 use crate::{account::AccountId, clock::LOOK_AGAIN};
 
-use super::{Shared, deadlines::Deadlines, keeping::Keeping};
+use super::{AT_A_TIME, Shared, deadlines::Deadlines, keeping::Keeping};
 
 /// How often what was forgotten is looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
@@ -55,12 +55,12 @@ impl Shared {
             let is_sane = super::built_at() <= now;
             if has_jumped || is_sane != was_sane {
                 was_sane = is_sane;
-                self.after_jump(is_sane);
+                self.after_jump(is_sane).await;
             }
             if SWEEP_EVERY <= look.1.saturating_sub(swept_at) {
                 swept_at = look.1;
-                self.drop_long_forgotten(now);
-                self.mentions.tidy(self.roster().hearts().map(|(id, heart, _)| (id, heart.record())));
+                self.tasks.spawn(self.clone().drop_long_forgotten(now));
+                self.tasks.spawn(self.clone().tidy_mentions());
             }
             let next = if is_sane { self.start_due(now) } else { None };
             if let Err(trouble) = self.quotas.save(&*self.store, false).await {
@@ -103,18 +103,24 @@ impl Shared {
     }
 
     /// Deadlines were reckoned by a clock that read otherwise: reckon them again.
-    fn after_jump(&self, is_sane: bool) {
+    async fn after_jump(&self, is_sane: bool) {
         if !is_sane {
             warn!("the clock reads a time before this version was built; nothing is refreshed until it is set");
         }
-        for keeping in self.roster().kept.values() {
-            keeping.note_present(|present| {
-                present.hold_until = None;
-                if !is_sane {
-                    present.blocked = Some("the clock is not set".to_owned());
+        let accounts: Vec<AccountId> = self.roster().kept.keys().cloned().collect();
+        for some in accounts.chunks(AT_A_TIME) {
+            for keeping in some.iter().filter_map(|it| self.kept(it)) {
+                if !is_sane || keeping.heart.is_touched() {
+                    keeping.note_present(|present| {
+                        present.hold_until = None;
+                        if !is_sane {
+                            present.blocked = Some("the clock is not set".to_owned());
+                        }
+                    });
                 }
-            });
-            self.plan(&keeping.id);
+                self.plan(&keeping.id);
+            }
+            yield_now().await;
         }
     }
 }

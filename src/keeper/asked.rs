@@ -18,7 +18,7 @@ use super::{
 impl Shared {
     pub(super) async fn refresh_tokens(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
         // Tokens that were given just before are taken first: this is about them.
-        drop(keeping.heart.proposing.lock().await);
+        drop(keeping.heart.doings().proposing.lock().await);
         let errand = Errand::Refresh(Trigger::Command);
         match self.launch(keeping, errand, || self.may_refresh_now(keeping))?.land().await {
             Landing::Renewed { generation, .. } | Landing::LoggedIn { generation, .. } => {

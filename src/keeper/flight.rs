@@ -80,7 +80,7 @@ impl Flight {
         }
     }
 
-    fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.0.borrow().is_none() && self.0.has_changed().is_ok()
     }
 }
@@ -103,7 +103,7 @@ impl Shared {
         errand: Errand,
         may_start: impl FnOnce() -> Result<(), E>,
     ) -> Result<Flight, E> {
-        let mut flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flight = keeping.heart.doings().flight.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = flight.as_ref().filter(|it| it.is_running()) {
             return Ok(running.clone());
         }
@@ -113,7 +113,7 @@ impl Shared {
 
     /// Starts a flight of one's own, or gives the one that is in the way.
     pub(super) fn launch_own(self: &Arc<Self>, keeping: &Arc<Keeping>, errand: Errand) -> Result<Flight, Flight> {
-        let mut flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flight = keeping.heart.doings().flight.lock().unwrap_or_else(PoisonError::into_inner);
         match flight.as_ref().filter(|it| it.is_running()) {
             Some(running) => Err(running.clone()),
             None => Ok(flight.insert(self.start(keeping, errand)).clone()),
@@ -121,6 +121,7 @@ impl Shared {
     }
 
     fn start(self: &Arc<Self>, keeping: &Arc<Keeping>, errand: Errand) -> Flight {
+        self.common.desk.open(&keeping.heart);
         let (landing, handle) = watch::channel(None);
         let started = Flight(handle);
         let (shared, keeping) = (self.clone(), keeping.clone());
@@ -134,6 +135,7 @@ impl Shared {
             // In this order: whoever is taken from the agenda until here joins this flight, and is planned again below.
             landing.send_replace(Some(landed));
             shared.replan(&keeping);
+            keeping.heart.forget_landed();
             // As it is configured now, if it still is.
             if let Some(keeping) = shared.kept(&keeping.id) {
                 shared.look_at_inventory(&keeping, landed);
@@ -144,7 +146,7 @@ impl Shared {
 
     /// The flight that is under way, if there is one.
     pub(super) fn running(&self, keeping: &Keeping) -> Option<Flight> {
-        let flight = keeping.heart.flight.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let flight = keeping.heart.doings().flight.lock().unwrap_or_else(PoisonError::into_inner).clone();
         flight.filter(Flight::is_running)
     }
 

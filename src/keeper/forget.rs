@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::task::yield_now;
 use tracing::{error, info};
 
 use crate::{
-    account::{Code, EventType, Forgotten, Record},
+    account::{AccountId, Code, EventType, Forgotten, Record},
     store::StoreError,
 };
 
 use super::{
-    Shared,
+    AT_A_TIME, Shared,
     command::{CommandError, Reply, ReplyData},
     flight::Flight,
     keeping::Keeping,
@@ -55,11 +56,11 @@ impl Shared {
         }
     }
 
-    /// Ends what was forgotten long ago.
-    pub(super) fn drop_long_forgotten(self: &Arc<Self>, now: Timestamp) {
-        let roster = self.roster();
-        for keeping in roster.kept.values().filter(|it| it.record().has_long_forgotten(now)).cloned() {
-            self.tasks.spawn(async move {
+    /// Ends what was forgotten long ago. Of very many accounts, a few are looked at in one go.
+    pub(super) async fn drop_long_forgotten(self: Arc<Self>, now: Timestamp) {
+        let accounts: Vec<AccountId> = self.roster().kept.keys().cloned().collect();
+        for some in accounts.chunks(AT_A_TIME).take_while(|_| !self.stopping.is_cancelled()) {
+            for keeping in some.iter().filter_map(|it| self.kept(it)).filter(|it| it.record().has_long_forgotten(now)) {
                 let dropped = keeping.change(|record| {
                     record.drop_long_forgotten(now);
                     Ok::<_, StoreError>(())
@@ -67,7 +68,8 @@ impl Shared {
                 if let Err(trouble) = dropped.await {
                     error!(account = %keeping.id, "what was forgotten cannot be ended: {trouble}. {}", trouble.mend());
                 }
-            });
+            }
+            yield_now().await;
         }
     }
 

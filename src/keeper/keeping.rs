@@ -1,9 +1,6 @@
 //! One account in the keeper's hands: how it is configured, its durable record, and the one way to change it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::broadcast;
@@ -17,12 +14,12 @@ use crate::{
 };
 
 use super::{
-    Account, ReadRecord,
+    Account,
     card::Card,
-    flight::Flight,
+    desk::Desk,
+    heart::{Heart, Present},
     mentions::Mentions,
     notice::{Event, Notice, Trigger},
-    tally::Tallies,
 };
 
 /// An account that is kept, as it is configured. A reload makes another one with the same heart; what is under way ends by
@@ -34,79 +31,24 @@ pub(super) struct Keeping {
     pub(super) vendor: Arc<dyn Vendor>,
     /// One for all accounts that are kept alike.
     pub(super) policy: Arc<Policy>,
-    pub(super) clock: Clock,
     pub(super) heart: Arc<Heart>,
-    store: Arc<dyn Store>,
-    mentions: Arc<Mentions>,
-    notices: broadcast::Sender<Notice>,
+    common: Arc<Common>,
 }
 
-/// What of an account does not depend on its configuration. There is one for an account at a time, whatever is reloaded,
-/// so that single flight and the order of commits hold. It has one vendor for life.
-pub(super) struct Heart {
-    pub(super) vendor: VendorKind,
-    pub(super) flight: Mutex<Option<Flight>>,
-    pub(super) tallies: Tallies,
-    /// What is on disk; replaced only after a commit.
-    record: RwLock<Arc<Record>>,
-    /// The record became another one when it was read, which is to be on disk, too.
-    is_ahead: AtomicBool,
-    /// Tokens are proposed one after the other, and what is asked behind them waits.
-    pub(super) proposing: tokio::sync::Mutex<()>,
-    /// One commit at a time.
-    turn: tokio::sync::Mutex<()>,
-    present: Mutex<Present>,
-}
-
-/// What is known of this moment and is lost with the process.
-#[derive(Clone, Default)]
-pub(super) struct Present {
-    /// Why this machine cannot refresh, in words for the log.
-    pub(super) blocked: Option<String>,
-    pub(super) is_cloud_reached: Option<bool>,
-    /// Not before this time, for reasons that are not the record's.
-    pub(super) hold_until: Option<Timestamp>,
-}
-
-impl Heart {
-    /// Of an account of this vendor; none is read where the store has nothing of it.
-    pub(super) fn new(vendor: VendorKind, read: Option<ReadRecord>) -> Self {
-        let blank = || ReadRecord {
-            record: Arc::new(Record { vendor: Some(vendor.as_str().into()), ..Record::default() }),
-            is_ahead: false,
-        };
-        let ReadRecord { record, is_ahead } = read.unwrap_or_else(blank);
-        Self {
-            vendor,
-            flight: Mutex::default(),
-            tallies: Tallies::default(),
-            record: RwLock::new(record),
-            is_ahead: AtomicBool::new(is_ahead),
-            proposing: tokio::sync::Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-            present: Mutex::default(),
-        }
-    }
-
-    /// The record as it is on disk.
-    pub(super) fn record(&self) -> Arc<Record> {
-        self.record.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// What all accounts share.
+pub(super) struct Common {
+    pub(super) clock: Clock,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) mentions: Mentions,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) desk: Desk,
 }
 
 impl Keeping {
-    pub(super) fn new(
-        account: Account,
-        policy: Arc<Policy>,
-        heart: Arc<Heart>,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        mentions: Arc<Mentions>,
-        notices: broadcast::Sender<Notice>,
-    ) -> Self {
-        mentions.note(&account.settings.id, &Record::default(), &heart.record(), || {});
+    pub(super) fn new(account: Account, policy: Arc<Policy>, heart: Arc<Heart>, common: Arc<Common>) -> Self {
+        common.mentions.note(&account.settings.id, &Record::default(), &heart.record(), || {});
         let card = Arc::new(Card::of(&account.settings));
-        Self { id: card.id.clone(), card, vendor: account.vendor, policy, clock, heart, store, mentions, notices }
+        Self { id: card.id.clone(), card, vendor: account.vendor, policy, heart, common }
     }
 
     /// The same account, configured otherwise.
@@ -130,7 +72,7 @@ impl Keeping {
             is_cloud_reached: present.is_cloud_reached,
             vendor_ahead_by: self.vendor.vendor_ahead_by(),
         };
-        Status::of(&self.record(), &self.policy, &self.id, around, self.clock.now())
+        Status::of(&self.record(), &self.policy, &self.id, around, self.common.clock.now())
     }
 
     /// When the scheduler is to look at this account next; none: when something changes.
@@ -190,11 +132,11 @@ impl Keeping {
         needs_room: bool,
         change: impl FnOnce(&mut Record) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _turn = self.heart.turn.lock().await;
+        let _turn = self.heart.doings().turn.lock().await;
         let held = self.record();
         let mut next = Record::clone(&held);
         let result = change(&mut next)?;
-        if next == *held && !self.heart.is_ahead.load(Relaxed) {
+        if next == *held && !self.heart.is_ahead() {
             return Ok(result);
         }
         let commit = Commit {
@@ -204,12 +146,10 @@ impl Keeping {
             spent: next.spent.iter().copied().collect(),
             needs_room,
         };
-        next.revision = self.store.commit(commit).await?;
-        self.heart.is_ahead.store(false, Relaxed);
+        next.revision = self.common.store.commit(commit).await?;
+        self.heart.caught_up();
         let next = Arc::new(next);
-        self.mentions.note(&self.id, &held, &next.clone(), || {
-            *self.heart.record.write().unwrap_or_else(PoisonError::into_inner) = next;
-        });
+        self.common.mentions.note(&self.id, &held, &next.clone(), || self.heart.replace(next, &self.common.desk));
         if !needs_room {
             self.changed();
         }
@@ -224,16 +164,27 @@ impl Keeping {
     }
 
     pub(super) fn is_ahead(&self) -> bool {
-        self.heart.is_ahead.load(Relaxed)
+        self.heart.is_ahead()
+    }
+
+    /// An answer that an earlier version could not read may be read now.
+    pub(super) fn has_unread(&self) -> bool {
+        let record = self.record();
+        record.unread.is_some() || record.logins.unread.is_some()
+    }
+
+    /// An earlier run left something to be done.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.is_ahead() || self.has_unread()
     }
 
     pub(super) fn present(&self) -> Present {
-        self.heart.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heart.present()
     }
 
     /// Changes what is known of this moment; tells the edges if it may show.
     pub(super) fn note_present(&self, note: impl FnOnce(&mut Present)) {
-        let mut present = self.heart.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.heart.doings().present.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = (present.blocked.is_some(), present.is_cloud_reached);
         note(&mut present);
         let shows = (present.blocked.is_some(), present.is_cloud_reached);
@@ -254,16 +205,16 @@ impl Keeping {
     pub(super) fn happened(&self, event_type: EventType, by: Trigger, error: Option<Code>) {
         let generation = self.record().current.as_ref().map_or(0, |it| it.generation);
         let event = Event { event_type, by, generation, error };
-        let _ = self.notices.send(Notice::Happened(self.id.clone(), event));
+        let _ = self.common.notices.send(Notice::Happened(self.id.clone(), event));
     }
 
     pub(super) fn inventory_changed(&self) {
-        let _ = self.notices.send(Notice::Inventory(self.id.clone()));
+        let _ = self.common.notices.send(Notice::Inventory(self.id.clone()));
     }
 
     /// Tells the edges that the status may read differently now.
     pub(super) fn changed(&self) {
         // Nobody listening is no fault: edges ask for the state when they come.
-        let _ = self.notices.send(Notice::Changed(self.id.clone()));
+        let _ = self.common.notices.send(Notice::Changed(self.id.clone()));
     }
 }

@@ -2,8 +2,8 @@
 //! all of them before every refresh.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::account::{AccountId, Fingerprint, FingerprintKey, Record, Secret};
@@ -16,9 +16,18 @@ pub(super) struct Mentions {
 
 #[derive(Default)]
 struct Known {
-    tokens: HashMap<Fingerprint, Vec<AccountId>>,
-    /// How many there were when they were gathered last.
+    now: Index,
+    /// What is being gathered, to take the place of the other.
+    next: Option<Index>,
+    /// How many tokens there were when they were gathered last.
     n_gathered: usize,
+}
+
+#[derive(Default)]
+struct Index {
+    tokens: HashMap<Fingerprint, AccountId>,
+    /// Whoever else mentions a token, which is hardly ever anyone.
+    others: HashMap<Fingerprint, Vec<AccountId>>,
 }
 
 /// So few are not worth gathering anew.
@@ -35,37 +44,59 @@ impl Mentions {
         let new_tokens = tokens(next).filter(|it| tokens(before).all(|old| old != *it));
         let new_spent = next.spent.iter().filter(|it| !before.spent.contains(it)).copied();
         let mut known = self.known();
+        let known = &mut *known;
         for fingerprint in new_tokens.map(|it| self.fingerprints.of(it)).chain(new_spent) {
-            known.add(fingerprint, account);
+            for index in [Some(&mut known.now), known.next.as_mut()].into_iter().flatten() {
+                index.add(fingerprint, account);
+            }
         }
         replace();
     }
 
     /// The accounts to look at for a token with this fingerprint.
     pub(super) fn of(&self, fingerprint: Fingerprint) -> Vec<AccountId> {
-        self.known().tokens.get(&fingerprint).cloned().unwrap_or_default()
+        let known = &self.known().now;
+        let others = known.others.get(&fingerprint).into_iter().flatten();
+        known.tokens.get(&fingerprint).into_iter().chain(others).cloned().collect()
     }
 
     /// The accounts that mention a token which another one mentions, too.
     pub(super) fn shared(&self) -> BTreeSet<AccountId> {
-        self.known().tokens.values().filter(|it| 1 < it.len()).flatten().cloned().collect()
+        let known = &self.known().now;
+        let firsts = known.others.keys().filter_map(|it| known.tokens.get(it));
+        known.others.values().flatten().chain(firsts).cloned().collect()
     }
 
-    /// Forgets what no record mentions any more, where that may be the greater part. `records`: of all accounts that may
-    /// still spend a token, as they are when it is called.
-    pub(super) fn tidy<'a>(&self, records: impl Iterator<Item = (&'a AccountId, Arc<Record>)>) {
+    /// What is known now is what the records mention.
+    pub(super) fn were_gathered(&self) {
         let mut known = self.known();
-        if known.tokens.len() < FEW.max(2 * known.n_gathered) {
-            return;
-        }
-        let mut gathered = Known::default();
-        for (account, record) in records {
-            for fingerprint in tokens(&record).map(|it| self.fingerprints.of(it)).chain(record.spent.iter().copied()) {
-                gathered.add(fingerprint, account);
+        known.n_gathered = known.now.tokens.len();
+    }
+
+    /// Begins to gather anew what records mention, where that may be less than half of what is known. Gives whether it is to
+    /// be done. What is noted from here on is gathered, too.
+    pub(super) fn begin_to_gather(&self) -> bool {
+        let mut known = self.known();
+        let is_worth_it = FEW.max(2 * known.n_gathered) <= known.now.tokens.len();
+        known.next = is_worth_it.then(Index::default);
+        is_worth_it
+    }
+
+    pub(super) fn gather(&self, account: &AccountId, record: &Record) {
+        if let Some(next) = &mut self.known().next {
+            for fingerprint in tokens(record).map(|it| self.fingerprints.of(it)).chain(record.spent.iter().copied()) {
+                next.add(fingerprint, account);
             }
         }
-        gathered.n_gathered = gathered.tokens.len();
-        *known = gathered;
+    }
+
+    /// What was gathered is what is known: all accounts that may still spend a token have had their turn.
+    pub(super) fn finish_gathering(&self) {
+        let mut known = self.known();
+        if let Some(next) = known.next.take() {
+            known.n_gathered = next.tokens.len();
+            known.now = next;
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -73,13 +104,17 @@ impl Mentions {
     }
 }
 
-impl Known {
+impl Index {
     fn add(&mut self, fingerprint: Fingerprint, account: &AccountId) {
-        let accounts = self.tokens.entry(fingerprint).or_default();
-        if !accounts.contains(account) {
-            // Hardly ever is there a second one.
-            accounts.reserve_exact(1);
-            accounts.push(account.clone());
+        match self.tokens.entry(fingerprint) {
+            Entry::Vacant(vacant) => drop(vacant.insert(account.clone())),
+            Entry::Occupied(first) if first.get() == account => {}
+            Entry::Occupied(_) => {
+                let others = self.others.entry(fingerprint).or_default();
+                if !others.contains(account) {
+                    others.push(account.clone());
+                }
+            }
         }
     }
 }
@@ -90,26 +125,11 @@ fn tokens(record: &Record) -> impl Iterator<Item = &Secret> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::account::{Extras, Grant};
+    use crate::account::{Grant, fixture};
 
     fn holding(token: String) -> Record {
-        let at = Timestamp::UNIX_EPOCH;
-        let grant = Grant {
-            access: None,
-            refresh: Some(Secret::new(token)),
-            extras: Extras::default(),
-            issued_at: at,
-            refresh_updated_at: at,
-            access_expires_at: None,
-            refresh_expires_at: None,
-            generation: 1,
-            proven: true,
-            refresh_end: None,
-        };
-        Record { current: Some(grant), ..Record::default() }
+        fixture::holding(Grant { refresh: Some(Secret::new(token)), ..fixture::grant(1) })
     }
 
     #[test]
@@ -122,7 +142,7 @@ mod tests {
         assert!(mentions.shared().is_empty());
         mentions.note(&cabin, &Record::default(), &holding("0".to_owned()), || {});
         assert_eq!(mentions.shared(), [cabin.clone(), home.clone()].into());
-        assert_eq!(mentions.of(of("0")), [home.clone(), cabin]);
+        assert_eq!(mentions.of(of("0")), [home.clone(), cabin.clone()]);
         let mut record = holding("0".to_owned());
         for number in 1..=FEW {
             let mut next = holding(number.to_string());
@@ -132,8 +152,13 @@ mod tests {
         }
         assert_eq!(mentions.of(of("1")), std::slice::from_ref(&home));
         let last = FEW.to_string();
-        mentions.tidy([(&home, Arc::new(record))].into_iter());
+        assert!(mentions.begin_to_gather());
+        mentions.note(&cabin, &holding("0".to_owned()), &holding("meanwhile".to_owned()), || {});
+        mentions.gather(&home, &record);
+        mentions.finish_gathering();
         assert_eq!((mentions.of(of(&last)), mentions.of(of("1"))), (vec![home.clone()], vec![]));
         assert_eq!(mentions.of(of(&(FEW - 1).to_string())), [home]);
+        assert_eq!(mentions.of(of("meanwhile")), [cabin]);
+        assert!(!mentions.begin_to_gather(), "there is too little for it");
     }
 }

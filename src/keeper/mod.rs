@@ -16,9 +16,11 @@ mod check_in;
 mod command;
 mod courtesy;
 mod deadlines;
+mod desk;
 mod fitness;
 mod flight;
 mod forget;
+mod heart;
 mod inventory;
 mod keeping;
 mod limits;
@@ -40,7 +42,7 @@ mod twins;
 mod update;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -74,9 +76,11 @@ use crate::{
 
 use agenda::Agenda;
 use courtesy::Courtesy;
+use desk::Desk;
 use flight::Errand;
+use heart::Heart;
 use inventory::Inventories;
-use keeping::{Heart, Keeping};
+use keeping::{Common, Keeping};
 use limits::Limits;
 use mentions::Mentions;
 use quotas::Quotas;
@@ -89,6 +93,8 @@ const LONGEST_STOP: Duration = Duration::from_secs(20);
 /// How long a vendor that asks for fewer calls is left alone, unless it says so itself.
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// So many accounts are looked at before anything else has its turn.
+const AT_A_TIME: usize = 100;
 /// No account gets this far, and numbers beyond it do not survive in other people's JSON.
 const HIGHEST_GENERATION: u64 = 1 << 53;
 
@@ -132,9 +138,8 @@ struct Shared {
     roster: RwLock<Arc<Roster>>,
     store: Arc<dyn Store>,
     fingerprints: FingerprintKey,
-    mentions: Arc<Mentions>,
+    common: Arc<Common>,
     clock: Clock,
-    notices: broadcast::Sender<Notice>,
     /// Has everything since the start, for whoever subscribes first.
     first: Mutex<Option<broadcast::Receiver<Notice>>>,
     agenda: Agenda,
@@ -155,34 +160,50 @@ impl Keeper {
     /// Loads what the store holds, marks what was left open, and starts the schedule.
     ///
     /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
-    pub fn start(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
-        let keeper = Self::start_unscheduled(accounts, grounds)?;
-        let shared = &keeper.0;
-        for keeping in shared.roster().kept.values().filter(|it| !it.record().has_refresh_token()) {
-            warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
-        }
-        shared.tasks.spawn(shared.clone().run_agenda());
+    pub fn start(accounts: impl IntoIterator<Item = Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
+        let keeper = Self::load(accounts, grounds, |keeping| {
+            if !keeping.record().has_refresh_token() {
+                warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
+            }
+        })?;
+        keeper.0.tasks.spawn(keeper.0.clone().run_agenda());
         Ok(keeper)
     }
 
     /// As [`Keeper::start`], without the schedule: no vendor is called unless a command asks for it. For a process that
     /// ends after one command.
-    pub fn start_unscheduled(accounts: Vec<Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
+    pub fn start_unscheduled(
+        accounts: impl IntoIterator<Item = Account>,
+        grounds: Grounds,
+    ) -> Result<Self, UnreadableRecord> {
+        Self::load(accounts, grounds, |_| {})
+    }
+
+    /// All that there is to do with an account at the start is done before the next one's turn, while its record is open.
+    fn load(
+        accounts: impl IntoIterator<Item = Account>,
+        grounds: Grounds,
+        look_at: impl Fn(&Keeping),
+    ) -> Result<Self, UnreadableRecord> {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, first) = broadcast::channel(NOTICES);
-        let configured = accounts.iter().map(|it| (it.settings.id.clone(), it.vendor.kind())).collect();
-        let mut records = load(&*store, &configured, &unproven, clock.now())?;
+        let mut entries: HashMap<_, _> = store.load().into_iter().map(|it| (it.account.clone(), it)).collect();
         let shared = Arc::new(Shared {
             roster: RwLock::default(),
             limits: Limits::new(refreshes_per_host, clock.clone()),
             courtesy: Courtesy::default(),
             quotas: Quotas::load(&*store),
             inventories: Inventories::new(store.clone()),
+            common: Arc::new(Common {
+                clock: clock.clone(),
+                store: store.clone(),
+                mentions: Mentions::new(fingerprints.clone()),
+                notices,
+                desk: Desk::default(),
+            }),
             store,
-            mentions: Arc::new(Mentions::new(fingerprints.clone())),
             fingerprints,
             clock,
-            notices,
             first: Mutex::new(Some(first)),
             agenda: Agenda::default(),
             last_policy: Mutex::default(),
@@ -191,16 +212,31 @@ impl Keeper {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         });
-        let keep = |account: Account| {
-            let id = account.settings.id.clone();
-            let heart = Arc::new(Heart::new(account.vendor.kind(), records.remove(&id)));
-            (id, shared.keep(account, heart))
-        };
-        let roster = Roster { kept: accounts.into_iter().map(keep).collect(), ..Roster::default() };
+        let now = shared.clock.now();
+        let n_stored = entries.len();
+        let (mut kept, mut unfinished) = (Vec::new(), Vec::new());
+        for mut account in accounts {
+            let entry = entries.remove(&account.settings.id);
+            if let Some(entry) = &entry {
+                // One text for all who name it, the store among them.
+                account.settings.id = entry.account.clone();
+            }
+            let (id, vendor) = (account.settings.id.clone(), account.vendor.kind());
+            let read = entry.map(|it| read_record(&it, vendor, unproven.contains(&id), now)).transpose()?;
+            let keeping = shared.keep(account, Heart::new(vendor, read, &shared.common.desk));
+            look_at(&keeping);
+            shared.agenda.plan(&keeping, now);
+            if keeping.is_unfinished() {
+                unfinished.push(keeping.clone());
+            }
+            kept.push((id, keeping));
+        }
+        info!(accounts = n_stored - entries.len(), "tokens loaded");
+        shared.common.mentions.were_gathered();
+        let roster = Roster { kept: kept.into_iter().collect(), ..Roster::default() };
         *shared.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
-        for keeping in shared.roster().kept.values() {
-            shared.finish_what_was_left(keeping);
-            shared.plan(&keeping.id);
+        for keeping in unfinished {
+            shared.finish_what_was_left(&keeping);
         }
         shared.look_for_twins_at_start();
         Ok(Self(shared))
@@ -252,7 +288,7 @@ impl Keeper {
     /// Notices from now on; the first who asks gets those since the start too, which are told before anybody can ask.
     pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
         let first = self.0.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        first.unwrap_or_else(|| self.0.notices.subscribe())
+        first.unwrap_or_else(|| self.0.common.notices.subscribe())
     }
 
     /// Somebody saw a grant of this generation published. If it is newer than ours, our store is an old copy: the tokens
@@ -320,7 +356,7 @@ impl Shared {
             self.limits.spend(&budget, purpose)?;
             self.quotas.count(&budget, self.clock.now());
         }
-        keeping.heart.tallies.count_call(purpose);
+        keeping.heart.doings().tallies.count_call(purpose);
         Ok(())
     }
 
@@ -358,8 +394,7 @@ impl Shared {
 
     fn keep(&self, account: Account, heart: Arc<Heart>) -> Arc<Keeping> {
         let policy = self.policy(&account);
-        let (clock, store, notices) = (self.clock.clone(), self.store.clone(), self.notices.clone());
-        Arc::new(Keeping::new(account, policy, heart, clock, store, self.mentions.clone(), notices))
+        Arc::new(Keeping::new(account, policy, heart, self.common.clone()))
     }
 
     /// That of the account before where it is the same: very many accounts are kept alike.
@@ -379,8 +414,7 @@ impl Shared {
             let keeping = keeping.clone();
             self.tasks.spawn(async move { keeping.catch_up().await });
         }
-        let record = keeping.record();
-        if record.unread.is_some() || record.logins.unread.is_some() {
+        if keeping.has_unread() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
         }
     }
@@ -392,23 +426,9 @@ fn built_at() -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn load(
-    store: &dyn Store,
-    configured: &BTreeMap<AccountId, VendorKind>,
-    unproven: &BTreeSet<AccountId>,
-    now: Timestamp,
-) -> Result<BTreeMap<AccountId, ReadRecord>, UnreadableRecord> {
-    let entries = store.load().into_iter().filter_map(|it| Some((*configured.get(&it.account)?, it)));
-    let read = |it: &Entry, vendor| read_record(it, vendor, unproven.contains(&it.account), now);
-    let entries = entries.map(|(vendor, it)| Ok((it.account.clone(), read(&it, vendor)?)));
-    let records = entries.collect::<Result<BTreeMap<_, _>, _>>()?;
-    info!(accounts = records.len(), "tokens loaded");
-    Ok(records)
-}
-
 /// A record as a run takes it over from an earlier one.
 struct ReadRecord {
-    record: Arc<Record>,
+    record: Record,
     /// Whose it is was not on disk so.
     is_ahead: bool,
 }
@@ -442,7 +462,7 @@ fn read_record(
     let is_ahead = record.vendor != said;
     record.drop_long_forgotten(now);
     debug!(%account, generation = record.generation, "tokens loaded");
-    Ok(ReadRecord { record: Arc::new(record), is_ahead })
+    Ok(ReadRecord { record, is_ahead })
 }
 
 impl Account {

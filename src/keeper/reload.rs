@@ -9,13 +9,7 @@ use tracing::{error, warn};
 
 use crate::account::{AccountId, Record};
 
-use super::{
-    Account, Keeper, Notice, Shared,
-    card::Card,
-    keeping::{Heart, Keeping},
-    read_record,
-    roster::Roster,
-};
+use super::{Account, Keeper, Notice, Shared, card::Card, heart::Heart, keeping::Keeping, read_record, roster::Roster};
 
 /// What became of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +63,7 @@ impl Keeper {
         // From here on only what is under way holds the hearts of those that are gone.
         drop((old, removed));
         shared.look_at_twins(&reloaded.added, &records).await;
-        let _ = shared.notices.send(Notice::Accounts);
+        let _ = shared.common.notices.send(Notice::Accounts);
         reloaded
     }
 }
@@ -123,7 +117,7 @@ impl Shared {
                 return None;
             }
         };
-        let keeping = self.keep(account, Arc::new(Heart::new(vendor, read)));
+        let keeping = self.keep(account, Heart::new(vendor, read, &self.common.desk));
         if keeping.is_ahead() {
             keeping.catch_up().await;
         }

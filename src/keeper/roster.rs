@@ -8,10 +8,7 @@ use std::{
 
 use crate::account::AccountId;
 
-use super::{
-    Shared,
-    keeping::{Heart, Keeping},
-};
+use super::{Shared, heart::Heart, keeping::Keeping};
 
 #[derive(Default)]
 pub(super) struct Roster {

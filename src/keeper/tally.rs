@@ -42,7 +42,7 @@ pub(super) struct Tallies {
 impl Keeper {
     /// What was counted of an account since the start.
     pub fn tally(&self, account: &AccountId) -> Option<Tally> {
-        self.0.kept(account).map(|it| it.heart.tallies.tally())
+        self.0.kept(account).map(|it| it.heart.tally())
     }
 
     /// How long the calls of an account took since the start, by what was asked.
@@ -75,7 +75,7 @@ impl Tallies {
         counter.fetch_add(1, Relaxed);
     }
 
-    fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> Tally {
         Tally {
             renewed: self.renewed.load(Relaxed),
             failed: self.failed.load(Relaxed),

@@ -9,7 +9,7 @@ use super::{keeping::Keeping, notice::Trigger};
 impl Keeping {
     /// `code`: what the failure is called, where it is one.
     pub(super) fn tell(&self, by: Trigger, settlement: Settlement, ending: &Ending, code: Code, was_troubled: bool) {
-        self.heart.tallies.count_settlement(settlement);
+        self.heart.doings().tallies.count_settlement(settlement);
         let account = &self.id;
         let (error, class) = match ending {
             Ending::Failed { class, .. } => (Some(code), Some(*class)),

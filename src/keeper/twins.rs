@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::task::yield_now;
 use tracing::error;
 
 use crate::{
@@ -9,14 +10,15 @@ use crate::{
     store::StoreError,
 };
 
-use super::{Shared, keeping::Keeping, notice::Trigger};
+use super::{AT_A_TIME, Shared, keeping::Keeping, notice::Trigger};
 
 impl Shared {
     /// Another account that holds this refresh token and could still spend it.
     pub(super) fn other_holder(&self, keeping: &Keeping, refresh: &Secret) -> Option<AccountId> {
         let holds = |record: &Record| record.held().any(|it| it.is_spendable() && it.refresh.as_ref() == Some(refresh));
         let roster = self.roster();
-        let mut others = self.mentions.of(self.fingerprints.of(refresh)).into_iter().filter(|it| *it != keeping.id);
+        let mut others =
+            self.common.mentions.of(self.fingerprints.of(refresh)).into_iter().filter(|it| *it != keeping.id);
         others.find(|id| roster.heart(id).is_some_and(|(heart, _)| holds(&heart.record())))
     }
 
@@ -31,7 +33,8 @@ impl Shared {
         let refresh = next_to_spend(&record)?;
         let fingerprint = self.fingerprints.of(refresh);
         let roster = self.roster();
-        let mut others = self.mentions.of(fingerprint).into_iter().filter(|it| *it != keeping.id && is_meant(it));
+        let mut others =
+            self.common.mentions.of(fingerprint).into_iter().filter(|it| *it != keeping.id && is_meant(it));
         others.find(|id| {
             let Some((heart, is_leaving)) = roster.heart(id) else { return false };
             let held = heart.record();
@@ -41,16 +44,38 @@ impl Shared {
 
     /// An earlier run, or another system before it, may have left two with one token.
     pub(super) fn look_for_twins_at_start(self: &Arc<Self>) {
-        let suspects = self.mentions.shared().into_iter().filter_map(|it| self.kept(&it));
+        let suspects = self.common.mentions.shared().into_iter().filter_map(|it| self.kept(&it));
         for (keeping, twin) in suspects.filter_map(|it| self.twin(&it).map(|twin| (it, twin))) {
             let shared = self.clone();
             self.tasks.spawn(async move { shared.mark_twin(&keeping, &twin, Trigger::Schedule).await });
         }
     }
 
+    /// Has the index of tokens know of no more than records mention, where it may be twice as much.
+    pub(super) async fn tidy_mentions(self: Arc<Self>) {
+        // What a reload adds is in no roster yet, and is not to be missed. There is another hour.
+        let Ok(_turn) = self.proposals.try_lock() else { return };
+        if !self.common.mentions.begin_to_gather() {
+            return;
+        }
+        let accounts: Vec<AccountId> = self.roster().hearts().map(|(id, _, _)| id.clone()).collect();
+        for some in accounts.chunks(AT_A_TIME) {
+            let roster = self.roster();
+            for (id, (heart, _)) in some.iter().filter_map(|id| Some((id, roster.heart(id)?))) {
+                self.common.mentions.gather(id, &heart.record());
+            }
+            drop(roster);
+            yield_now().await;
+        }
+        self.common.mentions.finish_gathering();
+    }
+
     /// After a reload: those that are new may be twins of others, and one whose twin went away is none any more. `removed`:
     /// the records of those that went away.
     pub(super) async fn look_at_twins(&self, added: &[AccountId], removed: &[Arc<Record>]) {
+        if added.is_empty() && removed.is_empty() {
+            return;
+        }
         for keeping in self.roster().kept.values() {
             let is_added = added.contains(&keeping.id);
             match self.twin_among(keeping, |it| is_added || added.contains(it)) {

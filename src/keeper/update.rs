@@ -28,7 +28,7 @@ impl Shared {
     ) -> Reply {
         let fingerprint = proposal.tokens.refresh().map(|it| self.fingerprints.of(it));
         let outcome = loop {
-            let proposing = keeping.heart.proposing.lock().await;
+            let proposing = keeping.heart.doings().proposing.lock().await;
             let proposed = self.propose(keeping, &proposal, fingerprint).await;
             drop(proposing);
             match proposed {
@@ -158,11 +158,16 @@ impl Shared {
 
     /// Whether any account has spent it: the token of another one is no less dead for this one.
     async fn is_spent(&self, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        let records: Vec<_> = self.roster().hearts().map(|(id, heart, _)| (id.clone(), heart.record())).collect();
-        if records.iter().any(|(_, record)| record.spent.contains(&fingerprint)) {
+        let roster = self.roster();
+        let remembers =
+            |id: &AccountId| roster.heart(id).is_some_and(|(it, _)| it.record().spent.contains(&fingerprint));
+        if self.common.mentions.of(fingerprint).iter().any(remembers) {
             return Ok(true);
         }
-        for (account, _) in &records {
+        // What no record remembers any more.
+        let accounts: Vec<AccountId> = roster.hearts().map(|(id, _, _)| id.clone()).collect();
+        drop(roster);
+        for account in &accounts {
             if self.store.is_spent(account, fingerprint).await? {
                 return Ok(true);
             }

@@ -1,6 +1,10 @@
 //! Between the broker and the keeper: commands in, replies, states, events and discovery out.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -61,10 +65,11 @@ pub struct Bridge {
     pub birth_topic: String,
     /// All but those to the topics of devices, which come and go.
     pub subscriptions: Vec<Subscription>,
-    pub info: Info,
+    pub instance: String,
+    pub started: Timestamp,
     pub clock: Clock,
     /// The accounts of which it is known what the broker retained of an earlier run. Empty at first.
-    pub remembered: BTreeSet<AccountId>,
+    pub remembered: HashSet<AccountId>,
 }
 
 /// What `bridge/info` says.
@@ -94,12 +99,9 @@ struct Advice {
 impl Info {
     pub fn new(instance: String, accounts: &[Arc<Card>], started: Timestamp) -> Self {
         let (version, build) = (env!("CARGO_PKG_VERSION"), env!("LATCHKEY_BUILD"));
-        Self { version, build, instance, accounts: infos(accounts), started: shown_time(started) }
+        let accounts = accounts.iter().map(|it| AccountInfo { id: it.id.clone(), vendor: it.vendor }).collect();
+        Self { version, build, instance, accounts, started: shown_time(started) }
     }
-}
-
-fn infos(accounts: &[Arc<Card>]) -> Vec<AccountInfo> {
-    accounts.iter().map(|it| AccountInfo { id: it.id.clone(), vendor: it.vendor }).collect()
 }
 
 impl Bridge {
@@ -244,7 +246,7 @@ impl Bridge {
             match self.shown(&card.id) {
                 None => {
                     self.clear(&card.id);
-                    presence.published.remove(&card.id);
+                    presence.forget(&card.id);
                 }
                 Some(now) if card.logs_in_by_code && !now.logs_in_by_code => {
                     self.link.publish(Outgoing::retained(self.topics.login_field(&card.id), ""));
@@ -252,7 +254,6 @@ impl Bridge {
                 Some(_) => {}
             }
         }
-        self.info.accounts = infos(&self.devices.accounts);
         self.want_devices(self.clock.monotonic());
         self.link.subscribe(self.subscriptions());
         if presence.is_announced {
@@ -363,7 +364,8 @@ impl Bridge {
     }
 
     fn publish_everything(&self, presence: &mut Presence) {
-        let info = serde_json::to_vec(&self.info).expect("plain fields are JSON");
+        let info = Info::new(self.instance.clone(), &self.devices.accounts, self.started);
+        let info = serde_json::to_vec(&info).expect("plain fields are JSON");
         self.link.publish(Outgoing::retained(self.topics.bridge_info(), info));
         self.link.publish(Outgoing::retained(self.topics.bridge_state(), ONLINE));
         for card in self.devices.accounts.iter().filter(|it| it.logs_in_by_code) {
@@ -402,11 +404,10 @@ impl Bridge {
         let advice = Advice { advice: advice(&status, card.logs_in_by_code) };
         let advice = serde_json::to_vec(&advice).expect("plain fields are JSON");
         let state = serde_json::to_vec(&status).expect("plain fields are JSON");
-        let said = presence.published.entry(card.id.clone()).or_default();
-        if said.is_news_of_advice(&advice) {
+        if presence.is_news_of_advice(&card.id, &advice) {
             self.link.publish(Outgoing::retained(self.topics.advice(&card.id), advice));
         }
-        if said.is_news(&state) {
+        if presence.is_news(&card.id, &state) {
             self.link.publish(Outgoing::retained(self.topics.state(&card.id), state));
         }
     }

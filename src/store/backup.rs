@@ -179,7 +179,7 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
         return Err(StoreError::DamagedJournal { path }.into());
     }
     let sealer = Sealer::new(&*key::obtain(&settings.key, true, &*disk::real())?);
-    let copies = Copies { journal: Unsealed::of(&scan, &sealer), sled: None, identity: None };
+    let copies = Copies { journal: Unsealed::of(&scan, &scan.by_name(), &sealer), sled: None, identity: None };
     let Reconciled { entries, notes, fingerprint_key, spent, .. } =
         reconcile(copies, &sealer, &mut OpenReport::default())?;
     let Some(fingerprint_key) = fingerprint_key else {

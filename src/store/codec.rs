@@ -1,13 +1,16 @@
-//! A record as the store keeps it: one JSON document with a version, sealed by the store.
+//! A record as the store keeps it: one JSON document with a version, sealed by the store. The keeper packs records of accounts
+//! at rest so, too.
 //!
 //! These types mirror the domain's, which must not be serialisable. Fields are added and never change their meaning;
 //! a field that a document lacks reads as its default, so every later version opens what this one wrote.
+
+use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::stored::{Stored, StoredGrant, StoredLogins, StoredSlot, StoredUnread, Time};
+use super::stored::{Stored, StoredGrant, StoredLogins, StoredSlot, StoredUnread, Time, is_default};
 use crate::account::{
     Attempt, Candidate, Code, Dead, Doubt, Fingerprint, Forgotten, Grant, HandledUpdate, Record, Refusals, Secret,
     Setbacks, UpdateOutcome,
@@ -29,8 +32,10 @@ pub enum CodecError {
 /// Access tokens are left out where `persist_access` is false.
 pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Zeroizing<Vec<u8>> {
     let document = Document::of(record, answer, persist_access);
-    // With room for most records: what grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4 * 1024));
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, &document).expect("a document of plain fields is JSON");
+    // With room for all of it: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
     serde_json::to_writer(&mut *bytes, &document).expect("a document of plain fields is JSON");
     bytes
 }
@@ -56,7 +61,7 @@ struct Document {
     v: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vendor: Option<Box<str>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     current: Option<StoredGrant>,
@@ -76,23 +81,23 @@ struct Document {
     doubt: Option<(Time, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dead: Option<(Time, Code)>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     fault: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     setbacks: StoredSetbacks,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     refusals: StoredRefusals,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_attempt_at: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_refresh_at: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     refresh_count: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     spent: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_update: Option<(Fingerprint, UpdateOutcome, u64)>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     unproven: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_login_at: Option<Time>,
@@ -101,7 +106,7 @@ struct Document {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     forgotten: Vec<(Time, Document)>,
     /// Only in what is forgotten.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     by_move: bool,
     /// Never read by this version: it lets a later one mend what this one misread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,11 +117,11 @@ struct Document {
 struct StoredCandidate {
     grant: StoredGrant,
     received_at: Time,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     doubted_since: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     failing_since: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     refusals: StoredRefusals,
 }
 
@@ -132,13 +137,30 @@ struct StoredAttempt {
     fingerprint: Fingerprint,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct StoredSetbacks {
     consecutive: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<Code>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_error_at: Option<Time>,
+}
+
+/// How much was written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 // === impl Document ===

@@ -15,12 +15,12 @@ use super::{
     key,
     reconcile::{Copies, InSled, reconcile},
     rotate,
-    scan::{Scan, scan},
+    scan::{Placed, Scan, each_name, scan},
     seal::{Sealed, Sealer, random},
     unsealed::Unsealed,
     writer::{Notes, Writer},
 };
-use crate::{account::FingerprintKey, clock::Clock};
+use crate::{account::FingerprintKey, clock::Clock, parallel};
 
 pub(super) const IDENTITY: &str = "identity";
 
@@ -50,8 +50,12 @@ pub(super) fn open(
 
     let mut report = OpenReport { torn_tail: scan.is_torn, ..OpenReport::default() };
     let ballast = Ballast::new(folder.clone());
-    let in_journal = Unsealed::of(&scan, &sealer);
-    let (mut database, in_sled) = open_sled(&folder, &ballast, &clock, &in_journal, &mut report)?;
+    let by_name = scan.by_name();
+    let (in_journal, sled) =
+        parallel::both(|| Unsealed::of(&scan, &by_name, &sealer), || open_sled(&folder, &ballast, &clock, &by_name));
+    let Sled { mut database, has: in_sled, set_aside } = sled?;
+    report.sled_set_aside = set_aside;
+    report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
     if scan.frames.is_empty() && identity.is_none() {
         check_key_of_sled(&sealer, &folder, &in_sled)?;
     }
@@ -175,8 +179,12 @@ fn check_key(sealer: &Sealer, folder: &Folder, identity: Option<&[u8]>, scan: &S
 
 /// The last resort, where nothing but sled is left to judge the key by.
 fn check_key_of_sled(sealer: &Sealer, folder: &Folder, in_sled: &[InSled<'_>]) -> Result<(), StoreError> {
-    let mut frames = in_sled.iter().filter_map(|(_, value)| frame::parse_exact(value)).peekable();
-    if frames.peek().is_some() && frames.all(|it| it.header.key_id != sealer.key_id()) {
+    let key_of = |it: &InSled<'_>| match it {
+        InSled::Same(frame) => Some(frame.header.key_id),
+        InSled::Other { value, .. } => frame::parse_exact(value).map(|it| it.header.key_id),
+    };
+    let mut keys = in_sled.iter().filter_map(key_of).peekable();
+    if keys.peek().is_some() && keys.all(|it| it != sealer.key_id()) {
         return Err(StoreError::KeyWrong { folder: folder.root().into() });
     }
     Ok(())
@@ -196,40 +204,48 @@ fn clear_leftovers(folder: &Folder) -> Result<(), StoreError> {
     rotate::clear_leftovers(folder)
 }
 
-/// sled and all its frames. Where it does not open for want of room it gets the ballast's, where it is damaged it is set
-/// aside, and where neither helps the store starts without it.
+/// sled, and what it had.
+struct Sled<'a> {
+    database: Database,
+    has: Vec<InSled<'a>>,
+    /// Where the folder is that was damaged.
+    set_aside: Option<PathBuf>,
+}
+
+/// Where it does not open for want of room it gets the ballast's, where it is damaged it is set aside, and where neither helps
+/// the store starts without it. `journal`: [`Scan::by_name`].
 fn open_sled<'a>(
     folder: &Folder,
     ballast: &Ballast,
     clock: &Clock,
-    in_journal: &Unsealed<'a>,
-    report: &mut OpenReport,
-) -> Result<(Database, Vec<InSled<'a>>), StoreError> {
+    journal: &[&'a Placed<'a>],
+) -> Result<Sled<'a>, StoreError> {
     let mut database = Database::open(folder);
-    let mut frames = read_sled(&mut database, in_journal);
+    let mut frames = read_sled(&mut database, journal);
     if database.breakage().is_some_and(|it| !it.is_damage()) && ballast.release() {
         database.reopen();
-        frames = read_sled(&mut database, in_journal);
+        frames = read_sled(&mut database, journal);
     }
+    let mut aside = None;
     if database.breakage().is_some_and(|it| it.is_damage()) {
-        report.sled_set_aside = Some(set_aside(folder, clock)?);
+        aside = Some(set_aside(folder, clock)?);
         database.reopen();
-        frames = read_sled(&mut database, in_journal);
+        frames = read_sled(&mut database, journal);
     }
-    report.sled_unavailable = database.breakage().map(|it| it.reason.clone());
-    Ok((database, frames.unwrap_or_default()))
+    Ok(Sled { database, has: frames.unwrap_or_default(), set_aside: aside })
 }
 
 /// What sled has. Mostly it is what the journal has, and is not held twice.
-fn read_sled<'a>(database: &mut Database, in_journal: &Unsealed<'a>) -> Result<Vec<InSled<'a>>, StoreError> {
+fn read_sled<'a>(database: &mut Database, journal: &[&'a Placed<'a>]) -> Result<Vec<InSled<'a>>, StoreError> {
     // The names stand as their keys do.
-    let newest = in_journal.names.iter().map(|it| (it.top.header.name.database_key(), it.top.bytes));
-    let mut newest = newest.peekable();
-    let mut in_sled = Vec::new();
+    let newest = each_name(journal).map(|it| &it[0].1);
+    let mut newest = newest.map(|it| (it.header.name.database_key(), it)).peekable();
+    let mut in_sled = Vec::with_capacity(journal.len());
     database.read(|key, value| {
         while newest.next_if(|(it, _)| **it < *key).is_some() {}
-        let same = newest.next_if(|(it, bytes)| **it == *key && *bytes == value);
-        in_sled.push((key.into(), same.map_or_else(|| value.to_vec().into(), |(_, bytes)| bytes.into())));
+        let same = newest.next_if(|(it, frame)| **it == *key && frame.bytes == value);
+        let other = || InSled::Other { key: key.into(), value: value.to_vec() };
+        in_sled.push(same.map_or_else(other, |(_, frame)| InSled::Same(frame)));
     })?;
     Ok(in_sled)
 }

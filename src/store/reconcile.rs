@@ -1,9 +1,6 @@
 //! Puts the journal and sled side by side: for each name the highest revision that can be read wins, wherever it lies.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Entry, OpenReport,
@@ -24,8 +21,15 @@ pub(super) struct Copies<'a> {
     pub(super) identity: Option<&'a [u8]>,
 }
 
-/// A key of sled and its value.
-pub(super) type InSled<'a> = (Box<[u8]>, Cow<'a, [u8]>);
+/// What sled has of one name.
+pub(super) enum InSled<'a> {
+    /// What is the newest in the journal, too.
+    Same(&'a Frame<'a>),
+    Other {
+        key: Box<[u8]>,
+        value: Vec<u8>,
+    },
+}
 
 /// What they come to.
 #[derive(Default)]
@@ -51,7 +55,10 @@ pub(super) fn reconcile<'a>(
     report: &mut OpenReport,
 ) -> Result<Reconciled<'a>, StoreError> {
     let Unsealed { scan: journal, names: in_journal, spent } = copies.journal;
-    let in_sled = sled_frames(copies.sled.unwrap_or_default())?;
+    let pairs = copies.sled.unwrap_or_default();
+    let others = other_frames(pairs)?;
+    let mut in_sled: Vec<&Frame<'_>> = pairs.iter().filter_map(InSled::same).chain(&others).collect();
+    in_sled.sort_by(|one, other| one.header.name.cmp(&other.header.name));
     let identity = copies.identity.and_then(frame::parse_exact);
 
     let mut damaged = BTreeMap::new();
@@ -59,7 +66,8 @@ pub(super) fn reconcile<'a>(
         let highest = damaged.entry(&header.name).or_insert(0);
         *highest = header.revision.max(*highest);
     }
-    let readable = in_journal.iter().map(|it| it.top).chain(&in_sled).chain(&identity).map(|it| &it.header.name);
+    let readable = in_journal.iter().map(|it| &it.top.header.name).chain(in_sled.iter().map(|it| &it.header.name));
+    let readable = readable.chain(identity.as_ref().map(|it| &it.header.name));
     let mut names: Vec<_> = readable.chain(damaged.keys().copied()).collect();
     // All that is gone through below stands in this order, so that with very many accounts nothing has to be looked for; and
     // as it is sled's, what comes of it lies together as it is asked for.
@@ -69,8 +77,11 @@ pub(super) fn reconcile<'a>(
     report.damaged_records += journal.damaged.len() as u64;
     report.damaged_unnamed += journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
     let mut reconciled = Reconciled { spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
+    // What grows leaves holes behind, which with very many accounts count.
+    reconciled.newest.reserve_exact(names.len());
+    reconciled.entries.reserve_exact(names.len());
 
-    let (mut in_journal, mut in_sled) = (in_journal.into_iter().peekable(), in_sled.iter().peekable());
+    let (mut in_journal, mut in_sled) = (in_journal.into_iter().peekable(), in_sled.into_iter().peekable());
     for name in names {
         let from_journal = in_journal.next_if(|it| it.top.header.name == *name);
         let from_sled = in_sled.next_if(|it| it.header.name == *name);
@@ -129,11 +140,12 @@ pub(super) fn reconcile<'a>(
     Ok(reconciled)
 }
 
-/// The frames of sled in the order of their names. A value that is no whole frame of its key's name is left out: the journal
-/// repairs it.
-fn sled_frames<'a>(pairs: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError> {
-    let mut frames = Vec::with_capacity(pairs.len());
-    for (key, value) in pairs {
+/// The frames of sled that the journal has not or not as its newest. A value that is no whole frame of its key's name is left
+/// out: the journal repairs it.
+fn other_frames<'a>(in_sled: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError> {
+    let mut frames = Vec::new();
+    for other in in_sled {
+        let InSled::Other { key, value } = other else { continue };
         match frame::parse(value) {
             Parsed::Newer(version) => return Err(StoreError::NewerFormat { version }),
             Parsed::Frame(frame) if frame.bytes.len() == value.len() && *frame.header.name.database_key() == **key => {
@@ -142,8 +154,16 @@ fn sled_frames<'a>(pairs: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError
             _ => tracing::warn!("sled holds a value that is no record; it is repaired from the journal"),
         }
     }
-    frames.sort_by(|one, other| one.header.name.cmp(&other.header.name));
     Ok(frames)
+}
+
+impl<'a> InSled<'a> {
+    fn same(&self) -> Option<&Frame<'a>> {
+        match self {
+            Self::Same(frame) => Some(frame),
+            Self::Other { .. } => None,
+        }
+    }
 }
 
 impl<'a> Reconciled<'a> {
@@ -199,10 +219,11 @@ mod tests {
             bytes[*at] ^= 1;
         }
         let scan = scan(&bytes).unwrap();
-        let sled: Option<Vec<InSled<'_>>> =
-            sled.map(|it| it.iter().map(|it| (it.name.database_key().into(), it.bytes.as_slice().into())).collect());
+        let sled: Option<Vec<InSled<'_>>> = sled.map(|it| {
+            it.iter().map(|it| InSled::Other { key: it.name.database_key().into(), value: it.bytes.clone() }).collect()
+        });
         let mut report = OpenReport::default();
-        let journal = Unsealed::of(&scan, &sealer());
+        let journal = Unsealed::of(&scan, &scan.by_name(), &sealer());
         let copies = Copies { journal, sled: sled.as_deref(), identity: None };
         let reconciled = reconcile(copies, &sealer(), &mut report).unwrap();
         let entries = reconciled.entries.iter().map(|it| (it.revision, it.payload.to_vec())).collect();

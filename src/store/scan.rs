@@ -5,10 +5,13 @@ use super::{
     frame::{self, Frame, Header, Name, Parsed},
 };
 
+/// A frame and its offset.
+pub(super) type Placed<'a> = (usize, Frame<'a>);
+
 /// What a journal's bytes hold, in the order in which they were written.
 pub(super) struct Scan<'a> {
-    /// The whole frames, each with its offset.
-    pub(super) frames: Vec<(usize, Frame<'a>)>,
+    /// The whole frames.
+    pub(super) frames: Vec<Placed<'a>>,
     /// The damaged stretches that lie among them: the header of the frame that was there where it could be read.
     pub(super) damaged: Vec<Option<Header>>,
     /// Where the last whole or stepped-over frame ends. What follows is the torn end of a commit that nobody was told of.
@@ -54,13 +57,13 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan<'_>, StoreError> {
 impl<'a> Scan<'a> {
     /// Where the last checkpoint lies, 0 where there is none: what lies before it sled had then.
     pub(super) fn last_checkpoint(&self) -> usize {
-        let is_checkpoint = |(_, frame): &&(usize, Frame<'_>)| frame.header.name == Name::Checkpoint;
+        let is_checkpoint = |(_, frame): &&Placed<'_>| frame.header.name == Name::Checkpoint;
         self.frames.iter().rfind(is_checkpoint).map_or(0, |it| it.0)
     }
 
-    /// All frames with their offsets, in the order of their names, those of a name the newest first; of two with one
+    /// All frames in the order of their names, those of a name the newest first; of two with one
     /// revision the later one.
-    pub(super) fn by_name(&self) -> Vec<&(usize, Frame<'a>)> {
+    pub(super) fn by_name(&self) -> Vec<&Placed<'a>> {
         let mut frames: Vec<_> = self.frames.iter().rev().collect();
         frames.sort_by(|one, other| {
             let (one, other) = (&one.1.header, &other.1.header);
@@ -68,6 +71,11 @@ impl<'a> Scan<'a> {
         });
         frames
     }
+}
+
+/// The frames of each name of [`Scan::by_name`].
+pub(super) fn each_name<'b, 'a>(by_name: &'b [&'a Placed<'a>]) -> impl Iterator<Item = &'b [&'a Placed<'a>]> {
+    by_name.chunk_by(|(_, one), (_, other)| one.header.name == other.header.name)
 }
 
 fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {

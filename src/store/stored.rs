@@ -41,14 +41,14 @@ pub(super) struct StoredGrant {
     open_id: Option<String>,
     issued_at: Time,
     refresh_updated_at: Time,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     access_expires_at: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<Time>,
     generation: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     proven: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_end: Option<StoredEnd>,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum StoredEnd {
 }
 
 /// Milliseconds since 1970 in UTC.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Time(i64);
 
@@ -111,10 +111,15 @@ pub(super) struct StoredLogins {
 #[derive(Serialize, Deserialize)]
 struct StoredKeptLogin {
     password: Stored,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_used_at: Option<Time>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     is_refused: bool,
+}
+
+/// What reads as it is when it is left out.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 // === impl StoredLogins ===

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     frame::{Frame, Name},
     record,
-    scan::Scan,
+    scan::{Placed, Scan, each_name},
     seal::Sealer,
     spent::Spent,
 };
@@ -45,11 +45,13 @@ pub(super) enum Content {
 }
 
 impl<'a> Unsealed<'a> {
-    pub(super) fn of(scan: &'a Scan<'a>, sealer: &Sealer) -> Self {
+    /// `by_name`: [`Scan::by_name`].
+    pub(super) fn of(scan: &'a Scan<'a>, by_name: &[&'a Placed<'a>], sealer: &Sealer) -> Self {
         let last_checkpoint = scan.last_checkpoint();
         let mut spent = Spent::default();
-        let mut names = Vec::new();
-        for frames in scan.by_name().chunk_by(|(_, one), (_, other)| one.header.name == other.header.name) {
+        // More than enough, and what is not needed takes no room: what grows leaves holes behind.
+        let mut names = Vec::with_capacity(scan.frames.len());
+        for frames in each_name(by_name) {
             let mut newest = None;
             for opened in frames.iter().filter_map(|(_, it)| open(it, sealer)) {
                 spent.note(&opened);

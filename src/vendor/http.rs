@@ -3,7 +3,10 @@
 //! crates.md §4.1 measured why: a redirect re-sent a refresh token to another origin, and a reused idle connection
 //! made unsent requests look ambiguous.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
@@ -18,7 +21,12 @@ use crate::{
     clock::Clock,
 };
 
-use super::{Latency, VendorError, json::completed, latency::Latencies, skew::Skews};
+use super::{
+    Latency, VendorError,
+    json::completed,
+    latency::Latencies,
+    skew::{FarOff, Skew},
+};
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -26,12 +34,24 @@ const LONGEST_BODY: usize = 256 * 1024;
 const USUAL_BODY: usize = 8 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A shared client with every guard on.
-#[derive(Clone)]
+/// A client with every guard on, and what it met.
 pub struct Http {
-    pub(super) client: Client,
+    shared: Arc<Shared>,
+    /// Nothing until something was answered: most of very many accounts are at rest.
+    met: OnceLock<Box<Met>>,
+}
+
+/// What is one for all accounts.
+struct Shared {
+    client: Client,
     clock: Clock,
-    skews: Skews,
+    far_off: FarOff,
+}
+
+/// What an account's own calls met.
+#[derive(Default)]
+struct Met {
+    skew: Skew,
     latencies: Latencies,
 }
 
@@ -75,13 +95,14 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| error.without_url().to_string())?;
-        Ok(Self { client, clock, skews: Skews::default(), latencies: Latencies::default() })
+        let shared = Arc::new(Shared { client, clock, far_off: FarOff::default() });
+        Ok(Self { shared, met: OnceLock::new() })
     }
 
     /// The same client for another account: it remembers by itself what its vendor's clock reads, and how long that takes
     /// to answer.
     pub(super) fn apart(&self) -> Self {
-        Self { skews: self.skews.apart(), latencies: Latencies::default(), ..self.clone() }
+        Self { shared: self.shared.clone(), met: OnceLock::new() }
     }
 
     /// Sends a request and takes what is answered.
@@ -89,14 +110,14 @@ impl Http {
     /// Errors: `Transient` where it certainly did not arrive or the status says that nothing was done, `Throttled` on
     /// 429, `Ambiguous` for everything else that is not a vendor's own answer.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, VendorError> {
-        let (call, begun) = (request.call, self.clock.monotonic());
+        let (call, begun) = (request.call, self.clock().monotonic());
         let answer = self.exchange(request).await;
-        self.latencies.note(call, self.clock.monotonic().saturating_sub(begun));
+        self.met().latencies.note(call, self.clock().monotonic().saturating_sub(begun));
         answer
     }
 
     async fn exchange(&self, request: Request<'_>) -> Result<Answer, VendorError> {
-        let mut builder = self.client.request(request.method, request.url).headers(request.headers);
+        let mut builder = self.client().request(request.method, request.url).headers(request.headers);
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
@@ -135,17 +156,21 @@ impl Http {
         if body.trim_start().starts_with('<') {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
-        let vendor_ahead_by = vendor_time.map(|it| it.duration_since(self.clock.now()));
+        let vendor_ahead_by = vendor_time.map(|it| it.duration_since(self.clock().now()));
         Ok(Answer { body: Secret::new(body), http_status, vendor_ahead_by, retry_after })
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
     pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+        &self.shared.clock
     }
 
     /// The `Date` header of whatever `url` answers.
     pub async fn server_time(&self, url: &str) -> Option<Timestamp> {
-        let response = self.client.get(url).send().await.ok()?;
+        let response = self.client().get(url).send().await.ok()?;
         let vendor_time = date(response.headers());
         self.note_skew(&response, vendor_time);
         vendor_time
@@ -153,19 +178,25 @@ impl Http {
 
     /// How far the clock of whoever answered last was ahead of ours.
     pub(super) fn vendor_ahead_by(&self) -> Option<SignedDuration> {
-        self.skews.last()
+        self.met.get()?.skew.last()
     }
 
     /// How long this account's calls took.
     pub(super) fn latencies(&self) -> Vec<Latency> {
-        self.latencies.read()
+        self.met.get().map(|it| it.latencies.read()).unwrap_or_default()
     }
 
     fn note_skew(&self, response: &Response, vendor_time: Option<Timestamp>) {
         if let Some(vendor_time) = vendor_time {
             let host = response.url().host_str().unwrap_or_default();
-            self.skews.note(host, vendor_time.duration_since(self.clock.now()));
+            let ahead_by = vendor_time.duration_since(self.clock().now());
+            self.shared.far_off.note(host, ahead_by);
+            self.met().skew.note(ahead_by);
         }
+    }
+
+    fn met(&self) -> &Met {
+        self.met.get_or_init(Box::default)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How long a vendor takes to answer, by what was asked of it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,9 +29,9 @@ pub struct Latency {
     pub sum: Duration,
 }
 
-/// Those of one account; clones share them. There are a few kinds at most, so they stand in a row.
-#[derive(Clone, Default)]
-pub(super) struct Latencies(Arc<Mutex<Vec<Latency>>>);
+/// Those of one account. There are a few kinds at most, so they stand in a row.
+#[derive(Default)]
+pub(super) struct Latencies(Mutex<Vec<Latency>>);
 
 impl Latencies {
     pub(super) fn note(&self, call: &'static str, took: Duration) {

@@ -25,7 +25,7 @@ impl Http {
             let bearer = Secret::new(format!("Bearer {}", token.expose()));
             headers.insert(AUTHORIZATION, header_value(bearer.expose()).map_err(|_| PostError::Token)?);
         }
-        let answer = self.client.post(url.expose()).headers(headers).body(body).send().await;
+        let answer = self.client().post(url.expose()).headers(headers).body(body).send().await;
         let status = answer.map_err(|_| PostError::NoAnswer)?.status();
         if status.is_success() { Ok(()) } else { Err(PostError::Refused(status.as_u16())) }
     }

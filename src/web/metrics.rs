@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use jiff::Timestamp;
+use tokio::task::yield_now;
 
 use crate::{
     account::{Condition, Status},
@@ -24,6 +25,9 @@ use super::{
     },
 };
 
+/// So many accounts are looked at before anything else has its turn.
+const AT_A_TIME: usize = 100;
+
 /// Metrics in Prometheus' text form
 #[utoipa::path(
     get, path = "/metrics", tag = "latchkey",
@@ -37,7 +41,11 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Response {
         let latencies = web.keeper.latencies(&card.id);
         Some(Look { id, vendor, status: web.keeper.status(&card.id)?, tally: web.keeper.tally(&card.id)?, latencies })
     };
-    let looks: Vec<Look> = web.keeper.cards().iter().filter_map(look).collect();
+    let mut looks: Vec<Look> = Vec::new();
+    for some in web.keeper.cards().chunks(AT_A_TIME) {
+        looks.extend(some.iter().filter_map(look));
+        yield_now().await;
+    }
     add_conditions(&mut page, &looks);
     add_times(&mut page, &looks, web.clock.now());
     add_counts(&mut page, &looks);

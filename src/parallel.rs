@@ -1,4 +1,4 @@
-//! Very many things of a configuration, read on all processors.
+//! Work that all processors share at the start, where there may be very many accounts.
 
 use std::{
     num::NonZero,
@@ -10,8 +10,17 @@ use std::{
 const WORTH_A_THREAD: usize = 500;
 
 /// What `work` makes of each thing, in their order.
-pub(super) fn map<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     map_on(thread::available_parallelism().map_or(1, NonZero::get), things, work)
+}
+
+/// Does both at once; `there` in a thread of its own, where there can be one.
+pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl Fn() -> B + Sync) -> (A, B) {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &there);
+        let done_here = here();
+        (done_here, thread.map_or_else(|_| there(), result_of))
+    })
 }
 
 fn map_on<T: Send, R: Send>(n_threads: usize, mut things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
