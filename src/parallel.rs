@@ -10,7 +10,7 @@ use std::{
 const WORTH_A_THREAD: usize = 500;
 
 /// What `work` makes of each thing, in their order.
-pub(crate) fn map<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Send, R: Send>(things: Vec<T>, work: impl Fn(T) -> R + Sync) -> impl Iterator<Item = R> {
     map_on(thread::available_parallelism().map_or(1, NonZero::get), things, work)
 }
 
@@ -23,7 +23,11 @@ pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl Fn() -> B +
     })
 }
 
-fn map_on<T: Send, R: Send>(n_threads: usize, mut things: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+fn map_on<T: Send, R: Send>(
+    n_threads: usize,
+    mut things: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> impl Iterator<Item = R> {
     let share = things.len().div_ceil(n_threads).max(WORTH_A_THREAD);
     let work_through = |things: Vec<T>| things.into_iter().map(&work).collect::<Vec<R>>();
     thread::scope(|scope| {
@@ -32,9 +36,9 @@ fn map_on<T: Send, R: Send>(n_threads: usize, mut things: Vec<T>, work: impl Fn(
             let last = things.split_off(things.len() - share);
             others.push(scope.spawn(|| work_through(last)));
         }
-        let mut results = work_through(things);
-        results.extend(others.into_iter().rev().flat_map(result_of));
-        results
+        let mut results = vec![work_through(things)];
+        results.extend(others.into_iter().rev().map(result_of));
+        results.into_iter().flatten()
     })
 }
 
@@ -53,7 +57,7 @@ mod tests {
         for n_things in [0, 1, WORTH_A_THREAD, WORTH_A_THREAD + 1, 100 * WORTH_A_THREAD + 7] {
             for n_threads in [1, 2, 5] {
                 let doubled = map_on(n_threads, (0..n_things).collect(), |it| 2 * it);
-                assert_eq!(doubled, Vec::from_iter((0..n_things).map(|it| 2 * it)));
+                assert_eq!(doubled.collect::<Vec<_>>(), Vec::from_iter((0..n_things).map(|it| 2 * it)));
             }
         }
     }

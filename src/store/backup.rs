@@ -181,7 +181,7 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     let sealer = Sealer::new(&*key::obtain(&settings.key, true, &*disk::real())?);
     let copies = Copies { journal: Unsealed::of(&scan, &scan.by_name(), &sealer), sled: None, identity: None };
     let Reconciled { entries, notes, fingerprint_key, spent, .. } =
-        reconcile(copies, &sealer, &mut OpenReport::default())?;
+        reconcile(copies, &sealer, &mut OpenReport::default());
     let Some(fingerprint_key) = fingerprint_key else {
         return Err(StoreError::KeyWrong { folder: settings.path.clone() }.into());
     };

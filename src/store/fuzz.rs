@@ -40,6 +40,11 @@ pub(crate) fn read_backup(bytes: &[u8]) -> Vec<String> {
 fn open(journal: &[u8], identity: Option<&[u8]>) -> Result<Vec<Entry>, StoreError> {
     let journal = scan(journal)?;
     let sealer = Sealer::new(&KEY);
-    let copies = Copies { journal: Unsealed::of(&journal, &journal.by_name(), &sealer), sled: Some(&[]), identity };
-    reconcile(copies, &sealer, &mut OpenReport::default()).map(|it| it.entries)
+    let identity = identity.and_then(frame::parse_exact);
+    let copies = Copies {
+        journal: Unsealed::of(&journal, &journal.by_name(), &sealer),
+        sled: Some(Vec::new()),
+        identity: identity.as_ref(),
+    };
+    Ok(reconcile(copies, &sealer, &mut OpenReport::default()).entries)
 }

@@ -13,7 +13,7 @@ use super::{
     frame::{self, Frame, Name, Parsed},
     journal::{self, Journal},
     key,
-    reconcile::{Copies, InSled, reconcile},
+    reconcile::{Copies, InSled, other_frames, reconcile},
     rotate,
     scan::{Placed, Scan, each_name, scan},
     seal::{Sealed, Sealer, random},
@@ -71,12 +71,11 @@ pub(super) fn open(
     }
 
     let sled_can_be_judged = report.sled_set_aside.is_none() && report.sled_unavailable.is_none();
-    let copies = Copies {
-        journal: in_journal,
-        sled: sled_can_be_judged.then_some(in_sled.as_slice()),
-        identity: identity.as_deref(),
-    };
-    let mut reconciled = reconcile(copies, &sealer, &mut report)?;
+    let others = other_frames(&in_sled)?;
+    let in_sled = sled_can_be_judged.then(|| in_sled.iter().filter_map(InSled::same).chain(&others).collect());
+    let of_identity = identity.as_deref().and_then(frame::parse_exact);
+    let copies = Copies { journal: in_journal, sled: in_sled, identity: of_identity.as_ref() };
+    let mut reconciled = reconcile(copies, &sealer, &mut report);
     let (fingerprint_key, key_frame) = match reconciled.fingerprint_key.take() {
         Some(key) => (key, None),
         None => {
@@ -96,7 +95,7 @@ pub(super) fn open(
         if !scan.damaged.is_empty() {
             keep_damaged_journal(&folder, &clock);
         }
-        create_journal(&folder, &ballast, &sealed(newest.iter(), &key_frame))?
+        create_journal(&folder, &ballast, &sealed(newest.iter().copied(), &key_frame))?
     };
     let kept_key = newest.iter().find(|it| it.header.name == Name::FingerprintKey).map(|it| it.bytes);
     if let Some(frame) = key_frame.as_ref().map(|it| it.bytes.as_slice()).or(kept_key)
@@ -109,7 +108,7 @@ pub(super) fn open(
         tracing::warn!(%error, "there is no room for the store's ballast; no token is spent until there is");
     }
 
-    let missing = sealed(reconciled.not_in_sled.iter().map(|it| &newest[*it]), &key_frame);
+    let missing = sealed(reconciled.not_in_sled.iter().map(|it| newest[*it]), &key_frame);
     let was_repaired = database.bring_up(missing, std::mem::take(&mut reconciled.spent)).unwrap_or(false);
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {

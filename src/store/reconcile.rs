@@ -15,10 +15,10 @@ use crate::account::FingerprintKey;
 /// The copies, as they were found.
 pub(super) struct Copies<'a> {
     pub(super) journal: Unsealed<'a>,
-    /// Keys and values of sled; nothing where sled was just made, so that it cannot be said to have lost anything.
-    pub(super) sled: Option<&'a [InSled<'a>]>,
-    /// The content of the identity file.
-    pub(super) identity: Option<&'a [u8]>,
+    /// The frames of sled; nothing where sled was just made, so that it cannot be said to have lost anything.
+    pub(super) sled: Option<Vec<&'a Frame<'a>>>,
+    /// The identity file's.
+    pub(super) identity: Option<&'a Frame<'a>>,
 }
 
 /// What sled has of one name.
@@ -35,7 +35,7 @@ pub(super) enum InSled<'a> {
 #[derive(Default)]
 pub(super) struct Reconciled<'a> {
     /// The newest readable frame of each name but the checkpoint.
-    pub(super) newest: Vec<Frame<'a>>,
+    pub(super) newest: Vec<&'a Frame<'a>>,
     /// Of those, the places of what sled lacks or has otherwise.
     pub(super) not_in_sled: Vec<usize>,
     pub(super) entries: Vec<Entry>,
@@ -48,18 +48,13 @@ pub(super) struct Reconciled<'a> {
     pub(super) journal_is_whole: bool,
 }
 
-/// Fails only on frames of a later version. Adds what it finds to the report.
-pub(super) fn reconcile<'a>(
-    copies: Copies<'a>,
-    sealer: &Sealer,
-    report: &mut OpenReport,
-) -> Result<Reconciled<'a>, StoreError> {
+/// Adds what it finds to the report.
+pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut OpenReport) -> Reconciled<'a> {
     let Unsealed { scan: journal, names: in_journal, spent } = copies.journal;
-    let pairs = copies.sled.unwrap_or_default();
-    let others = other_frames(pairs)?;
-    let mut in_sled: Vec<&Frame<'_>> = pairs.iter().filter_map(InSled::same).chain(&others).collect();
+    let sled_is_judged = copies.sled.is_some();
+    let mut in_sled = copies.sled.unwrap_or_default();
     in_sled.sort_by(|one, other| one.header.name.cmp(&other.header.name));
-    let identity = copies.identity.and_then(frame::parse_exact);
+    let identity = copies.identity;
 
     let mut damaged = BTreeMap::new();
     for header in journal.damaged.iter().flatten() {
@@ -67,7 +62,7 @@ pub(super) fn reconcile<'a>(
         *highest = header.revision.max(*highest);
     }
     let readable = in_journal.iter().map(|it| &it.top.header.name).chain(in_sled.iter().map(|it| &it.header.name));
-    let readable = readable.chain(identity.as_ref().map(|it| &it.header.name));
+    let readable = readable.chain(identity.map(|it| &it.header.name));
     let mut names: Vec<_> = readable.chain(damaged.keys().copied()).collect();
     // All that is gone through below stands in this order, so that with very many accounts nothing has to be looked for; and
     // as it is sled's, what comes of it lies together as it is asked for.
@@ -97,13 +92,13 @@ pub(super) fn reconcile<'a>(
         let is_in_sled = |it: &Opened<'_>| from_sled.is_some_and(|sled| sled.bytes == it.frame.bytes);
         let is_in_both = opened_journal.as_ref().is_some_and(is_in_sled);
         let opened_sled = from_sled.filter(|_| !is_in_both).and_then(|it| open(it, sealer));
-        let opened_identity = identity.as_ref().filter(|it| it.header.name == *name).and_then(|it| open(it, sealer));
+        let opened_identity = identity.filter(|it| it.header.name == *name).and_then(|it| open(it, sealer));
 
         let journal_revision = opened_journal.as_ref().map_or(0, Opened::revision);
         let sled_revision =
             if is_in_both { journal_revision } else { opened_sled.as_ref().map_or(0, Opened::revision) };
         if let Name::Account(account) = name
-            && copies.sled.is_some()
+            && sled_is_judged
             && sled_revision < checkpointed.unwrap_or(0)
         {
             report.rolled_back.push(account.clone());
@@ -137,12 +132,12 @@ pub(super) fn reconcile<'a>(
         }
     }
     debug_assert!(in_journal.next().is_none() && in_sled.next().is_none(), "a name stood there twice");
-    Ok(reconciled)
+    reconciled
 }
 
-/// The frames of sled that the journal has not or not as its newest. A value that is no whole frame of its key's name is left
-/// out: the journal repairs it.
-fn other_frames<'a>(in_sled: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError> {
+/// What sled has that the journal has not or not as its newest. A value that is no whole frame of its key's name is left out:
+/// the journal repairs it. Fails only on frames of a later version.
+pub(super) fn other_frames<'a>(in_sled: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreError> {
     let mut frames = Vec::new();
     for other in in_sled {
         let InSled::Other { key, value } = other else { continue };
@@ -158,7 +153,7 @@ fn other_frames<'a>(in_sled: &'a [InSled<'a>]) -> Result<Vec<Frame<'a>>, StoreEr
 }
 
 impl<'a> InSled<'a> {
-    fn same(&self) -> Option<&Frame<'a>> {
+    pub(super) fn same(&self) -> Option<&Frame<'a>> {
         match self {
             Self::Same(frame) => Some(frame),
             Self::Other { .. } => None,
@@ -224,8 +219,9 @@ mod tests {
         });
         let mut report = OpenReport::default();
         let journal = Unsealed::of(&scan, &scan.by_name(), &sealer());
-        let copies = Copies { journal, sled: sled.as_deref(), identity: None };
-        let reconciled = reconcile(copies, &sealer(), &mut report).unwrap();
+        let others = other_frames(sled.as_deref().unwrap_or_default()).unwrap();
+        let sled = sled.is_some().then(|| others.iter().collect());
+        let reconciled = reconcile(Copies { journal, sled, identity: None }, &sealer(), &mut report);
         let entries = reconciled.entries.iter().map(|it| (it.revision, it.payload.to_vec())).collect();
         (entries, reconciled.journal_is_whole, report)
     }

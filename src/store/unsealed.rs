@@ -34,7 +34,7 @@ pub(super) struct InJournal<'a> {
 
 /// A frame that unsealed.
 pub(super) struct Opened<'a> {
-    pub(super) frame: Frame<'a>,
+    pub(super) frame: &'a Frame<'a>,
     pub(super) content: Content,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Unsealed<'a> {
 }
 
 /// What a frame holds, or nothing if it was sealed with another key, is not what was sealed, or holds nothing.
-pub(super) fn open<'a>(frame: &Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
+pub(super) fn open<'a>(frame: &'a Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
     let mut plain = sealer.unseal(frame)?;
     let content = match &frame.header.name {
         Name::Account(_) => {
@@ -79,7 +79,7 @@ pub(super) fn open<'a>(frame: &Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>>
         Name::FingerprintKey => Content::FingerprintKey(FingerprintKey::from_bytes(plain.as_slice().try_into().ok()?)),
         Name::Checkpoint => return None,
     };
-    Some(Opened { frame: frame.clone(), content })
+    Some(Opened { frame, content })
 }
 
 /// The spent fingerprints that any record of a journal remembers. Of what else they hold one is unsealed at a time.
