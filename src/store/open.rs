@@ -40,8 +40,9 @@ pub(super) fn open(
     counters: Arc<Counters>,
 ) -> Result<Opened, StoreError> {
     let folder = Arc::new(Folder::take(&settings.path, disk)?);
-    let identity = folder.read(IDENTITY)?;
-    let journal_bytes = folder.read(journal::NAME)?;
+    // In a thread of its own, a journal of very many accounts does not get its room among what stays, and leaves no hole there.
+    let (identity, journal_bytes) = parallel::both(|| folder.read(IDENTITY), || folder.read(journal::NAME));
+    let (identity, journal_bytes) = (identity?, journal_bytes?);
     let store_exists = identity.is_some() || journal_bytes.is_some() || folder.path(database::NAME).exists();
     let key = key::obtain(&settings.key, store_exists, folder.disk())?;
     let scan = scan(journal_bytes.as_deref().unwrap_or_default())?;
