@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     config::{AccountSettings, Settings, StoreKey},
     homeassistant::{Announcer, AnnouncerSettings, Devices, House, Ledger},
-    keeper::{Account, Grounds, Keeper, Reloaded, UnreadableRecord},
+    keeper::{AT_A_TIME, Account, Grounds, Keeper, Reloaded, UnreadableRecord},
     mqtt::{
         Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
         bridge::{Bridge, LEDGER, OFFLINE},
@@ -38,8 +38,6 @@ const WILL_DELAY: Duration = Duration::from_secs(10);
 const SCHEDULE_HANGS_AFTER: Duration = Duration::from_secs(90);
 const STORE_HANGS_AFTER: Duration = Duration::from_secs(10);
 const OUTBOX_LIMIT: usize = 50_000;
-/// So many accounts are looked at before anything else has its turn.
-const AT_A_TIME: usize = 100;
 
 /// A running Latchkey.
 pub struct Service {

@@ -35,8 +35,7 @@ impl Record {
 
     /// Whether the vendor gave anything that is still here, read or not, or may be signed in at.
     fn has_of_its_vendor(&self) -> bool {
-        let is_unread = self.unread.is_some() || !self.older_unread.is_empty() || self.logins.unread.is_some();
-        self.held().next().is_some() || self.logins.kept.is_some() || is_unread
+        self.held().next().is_some() || self.logins.kept.is_some() || self.has_unread()
     }
 }
 

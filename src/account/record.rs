@@ -179,6 +179,11 @@ impl Record {
         self.next_to_spend().is_some() || self.current.as_ref().is_some_and(|it| it.refresh.is_some())
     }
 
+    /// Whether it holds answers that could not be read.
+    pub fn has_unread(&self) -> bool {
+        self.unread.is_some() || !self.older_unread.is_empty() || self.logins.unread.is_some()
+    }
+
     /// Since when the reply to a refresh of this slot's grant is lost.
     pub fn doubted_since(&self, slot: Slot) -> Option<Timestamp> {
         if slot == Slot::Candidate {

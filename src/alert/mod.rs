@@ -26,7 +26,7 @@ use crate::{
     account::{AccountId, Secret},
     clock::{Clock, LOOK_AGAIN},
     config::{AlertFormat, AlertSettings},
-    keeper::{Card, Keeper, Notice},
+    keeper::{AT_A_TIME, Card, Keeper, Notice},
     store::Store,
     vendor::{Http, PostError},
 };
@@ -36,8 +36,6 @@ use watch::Watch;
 
 /// How long a stop waits for an alert that is on its way.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
-/// So many accounts are looked at before anything else has its turn.
-const AT_A_TIME: usize = 100;
 /// The note of the store: the ids of the accounts whose trouble was told.
 const TOLD: &str = "alerts";
 

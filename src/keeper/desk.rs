@@ -83,9 +83,7 @@ impl Held {
     fn pack(&self) {
         let mut form = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Form::Open(record) = &*form
-            && record.unread.is_none()
-            && record.older_unread.is_empty()
-            && record.logins.unread.is_none()
+            && !record.has_unread()
         {
             *form = Form::packed(record);
         }

@@ -94,7 +94,7 @@ const LONGEST_STOP: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// So many accounts are looked at before anything else has its turn.
-const AT_A_TIME: usize = 100;
+pub const AT_A_TIME: usize = 100;
 /// No account gets this far, and numbers beyond it do not survive in other people's JSON.
 const HIGHEST_GENERATION: u64 = 1 << 53;
 

@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 use crate::{
     account::{Condition, Status},
-    keeper::{Card, HostQueue, Purpose, Tally},
+    keeper::{AT_A_TIME, Card, HostQueue, Purpose, Tally},
     vendor::{BOUNDS, Latency},
 };
 
@@ -24,9 +24,6 @@ use super::{
         Kind::{Counter, Gauge},
     },
 };
-
-/// So many accounts are looked at before anything else has its turn.
-const AT_A_TIME: usize = 100;
 
 /// Metrics in Prometheus' text form
 #[utoipa::path(
