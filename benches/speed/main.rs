@@ -16,6 +16,7 @@
     reason = "what takes time is measured with the machine's clock, and children are run"
 )]
 
+mod bare_storm;
 mod beside;
 mod build;
 mod cloud;

@@ -2,17 +2,16 @@
 
 use std::{
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{runtime::Runtime, time::sleep};
 
 use crate::{
     Form,
+    bare_storm::{BareStorm, Promises},
     cloud::Clouds,
-    floor::{BareLogin, client},
     mosquitto::Mosquitto,
     rig::{Held, House, Service, WITH_DEMO},
     row::{Row, megabytes, milliseconds, quantile},
@@ -23,8 +22,6 @@ use crate::{
 pub(crate) const AT_ONCE: usize = 8;
 /// `keeper.refreshes_per_host` as it comes.
 const AS_IT_COMES: usize = 2;
-/// The bare loop is short, so it is run several times.
-const N_BARE: usize = 5;
 const REFRESH_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// How many refreshes tell what one takes before the storm.
 const QUIET: usize = 20;
@@ -38,7 +35,7 @@ pub(crate) fn storm(form: Form) -> Vec<Row> {
 
 fn storm_of(n_accounts: usize, at_once: usize, form: Form) -> Vec<Row> {
     Runtime::new().unwrap().block_on(async {
-        let bare = bare_loop(&Clouds::start(n_accounts), n_accounts, at_once).await;
+        let (bare, promising) = bare_loops(n_accounts, at_once).await;
         let (mosquitto, clouds) = (Mosquitto::start(), Clouds::start(n_accounts + 1));
         // Time enough to fill the store, read the configuration and be scheduled.
         let lead = Duration::from_secs(form.of(30, 10) as u64);
@@ -54,7 +51,7 @@ fn storm_of(n_accounts: usize, at_once: usize, form: Form) -> Vec<Row> {
         let (took, mut manual) = watch(&clouds, &service, &mut talker, n_accounts).await;
         let after = service.used();
         service.stop();
-        let (ours, theirs) = (n_accounts as f64 / took.as_secs_f64(), n_accounts as f64 / bare.as_secs_f64());
+        let [ours, theirs, most] = [took, bare, promising].map(|it| n_accounts as f64 / it.as_secs_f64());
         let times = ours / theirs;
         let (quiet, stormy) = (quantile(&mut quiet, 0.5), quantile(&mut manual, 0.5));
         let slower = crate::row::ratio(stormy, quiet);
@@ -64,6 +61,10 @@ fn storm_of(n_accounts: usize, at_once: usize, form: Form) -> Vec<Row> {
                 "≥ 0.7 × a bare loop",
                 format!("{times:.2} ({ours:.0}/s over {theirs:.0}/s)"),
                 0.7 <= times,
+            ),
+            Row::plain(
+                "the same loop with the durable steps and the messages of a refresh",
+                format!("{:.2} × the bare one ({most:.0}/s), of which Latchkey is {:.2}", most / theirs, ours / most),
             ),
             Row::plain(
                 "its memory",
@@ -144,26 +145,15 @@ async fn ask(talker: &mut Talker, n_times: usize) -> Vec<Duration> {
     times
 }
 
-/// How long it takes a client alone to renew all accounts of a cloud.
-async fn bare_loop(clouds: &Clouds, n_accounts: usize, at_once: usize) -> Duration {
-    let client = client();
-    let logins = (0..n_accounts).map(|it| BareLogin::new(client.clone(), clouds.gate(), clouds.account("akuvox", it)));
-    let mut logins: Vec<BareLogin> = logins.collect();
-    let room = Arc::new(Semaphore::new(at_once));
-    let mut times = Vec::new();
-    for _ in 0..N_BARE {
-        let began = Instant::now();
-        let mut under_way = JoinSet::new();
-        for mut login in logins.drain(..) {
-            let place = room.clone().acquire_owned().await.unwrap();
-            under_way.spawn(async move {
-                let _place = place;
-                login.renew().await;
-                login
-            });
-        }
-        logins.extend(under_way.join_all().await);
-        times.push(began.elapsed());
-    }
-    quantile(&mut times, 0.5)
+/// How long it takes a client alone to renew all accounts of a cloud, and one that keeps the promises, too.
+async fn bare_loops(n_accounts: usize, at_once: usize) -> (Duration, Duration) {
+    let (mosquitto, clouds) = (Mosquitto::start(), Clouds::start(n_accounts));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut storm = BareStorm::new(&clouds, n_accounts, at_once);
+    let bare = storm.took(None).await;
+    let (promises, writer) = Promises::begin(folder.path(), mosquitto.port);
+    let promising = storm.took(Some(&promises)).await;
+    drop(promises);
+    writer.join().unwrap();
+    (bare, promising)
 }

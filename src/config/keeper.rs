@@ -10,7 +10,8 @@ use crate::account::BackOff;
 pub struct KeeperSettings {
     /// The shortest time between two refreshes of one account, whoever asks; 1 min by default.
     pub min_refresh_gap: Duration,
-    /// How many refreshes may be under way at one host; 2 by default.
+    /// How many refreshes may be under way at one host; 2 by default. From 4 on, one in four is only for those that
+    /// somebody asks for.
     pub refreshes_per_host: usize,
     /// How long one call to a cloud may take in all; 15 s by default.
     pub call_timeout: Duration,

@@ -13,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{account::AccountId, clock::Clock, vendor::Budget};
 
+/// One turn in so many is not for those who stand in line.
+const KEPT_PART: usize = 4;
+
 /// The limits of all accounts together.
 pub(super) struct Limits {
     at_once_per_host: usize,
@@ -85,12 +88,13 @@ impl Limits {
     }
 
     /// Puts an account at the end of the line at `host`. Gives whether one more task has to serve that line, since there are
-    /// fewer than may be there at a time.
+    /// fewer than may be there at a time: three quarters of the turns at a host, and all where there are few.
     pub(super) fn line_up(&self, host: &str, account: AccountId) -> bool {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(host.to_owned()).or_default();
         line.accounts.push_back(account);
-        let has_room = line.n_served < self.at_once_per_host;
+        // The other turns are for refreshes that somebody asked for, which so need not wait until one of many is over.
+        let has_room = line.n_served < self.at_once_per_host - self.at_once_per_host / KEPT_PART;
         line.n_served += usize::from(has_room);
         has_room
     }
@@ -205,6 +209,15 @@ mod tests {
             assert_eq!(limits.next_in_line("gate"), next.map(account));
         }
         assert!(limits.line_up("gate", account("e")), "one of the two who served it is gone");
+    }
+
+    #[test]
+    fn those_in_line_leave_some_of_many_turns_to_whoever_asks() {
+        for (at_once, n_served) in [(1, 1), (2, 2), (3, 3), (4, 3), (8, 6)] {
+            let limits = Limits::new(at_once, Clock::paused(jiff::Timestamp::UNIX_EPOCH).0);
+            let accounts = (0..20).map(|it| format!("a{it}").parse().unwrap());
+            assert_eq!(accounts.filter(|it: &AccountId| limits.line_up("gate", it.clone())).count(), n_served);
+        }
     }
 
     #[test]
