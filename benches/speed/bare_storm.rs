@@ -4,7 +4,7 @@
 use std::{
     path::Path,
     sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -42,11 +42,11 @@ pub(crate) struct BareStorm {
 }
 
 impl Promises {
-    /// With a journal in this folder and a connection to this broker, until the last clone is dropped.
-    pub(crate) fn begin(folder: &Path, mqtt_port: u16) -> (Self, JoinHandle<()>) {
+    /// With a journal in this folder and a connection to this broker, both of which end with the last clone.
+    pub(crate) fn begin(folder: &Path, mqtt_port: u16) -> Self {
         let (steps, waiting) = mpsc::channel::<oneshot::Sender<()>>();
         let mut journal = BareJournal::create(folder);
-        let writer = thread::spawn(move || {
+        thread::spawn(move || {
             while let Ok(first) = waiting.recv() {
                 let batch: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
                 journal.append(batch.len() * FRAME);
@@ -54,9 +54,8 @@ impl Promises {
             }
         });
         let (broker, mut eventloop) = connect(mqtt_port, "bare-storm");
-        // It ends with an error when the last client is gone.
         tokio::spawn(async move { while eventloop.poll().await.is_ok() {} });
-        (Self { steps, broker }, writer)
+        Self { steps, broker }
     }
 
     async fn step(&self) {

@@ -151,9 +151,6 @@ async fn bare_loops(n_accounts: usize, at_once: usize) -> (Duration, Duration) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut storm = BareStorm::new(&clouds, n_accounts, at_once);
     let bare = storm.took(None).await;
-    let (promises, writer) = Promises::begin(folder.path(), mosquitto.port);
-    let promising = storm.took(Some(&promises)).await;
-    drop(promises);
-    writer.join().unwrap();
+    let promising = storm.took(Some(&Promises::begin(folder.path(), mosquitto.port))).await;
     (bare, promising)
 }

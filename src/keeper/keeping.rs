@@ -168,14 +168,14 @@ impl Keeping {
     }
 
     /// An answer that an earlier version could not read may be read now.
-    pub(super) fn has_unread(&self) -> bool {
+    pub(super) fn may_finish_unread(&self) -> bool {
         let record = self.record();
         record.unread.is_some() || record.logins.unread.is_some()
     }
 
     /// An earlier run left something to be done.
     pub(super) fn is_unfinished(&self) -> bool {
-        self.is_ahead() || self.has_unread()
+        self.is_ahead() || self.may_finish_unread()
     }
 
     pub(super) fn present(&self) -> Present {

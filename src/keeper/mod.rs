@@ -414,7 +414,7 @@ impl Shared {
             let keeping = keeping.clone();
             self.tasks.spawn(async move { keeping.catch_up().await });
         }
-        if keeping.has_unread() {
+        if keeping.may_finish_unread() {
             let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
         }
     }
