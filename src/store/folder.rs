@@ -74,6 +74,11 @@ impl Folder {
         install(self.disk(), &self.path(name), bytes)
     }
 
+    /// As [`Folder::install`], of a file that `write` fills.
+    pub(super) fn install_with(&self, name: &str, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+        install_with(self.disk(), &self.path(name), write)
+    }
+
     /// A free name for what is set aside: `<name>.damaged-<seconds since 1970>`. Of earlier ones the newest stays.
     pub(super) fn set_aside_path(&self, name: &str, now: Timestamp) -> PathBuf {
         let prefix = format!("{name}.damaged-");
@@ -130,10 +135,14 @@ pub(crate) fn install_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// As [`Folder::install`], for any path.
 pub(super) fn install(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<File> {
+    install_with(disk, path, |file| disk.write(file, bytes, 0))
+}
+
+fn install_with(disk: &dyn Disk, path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
     let new_path = beside(path, ".new");
     let written = (|| {
         let file = disk.create(&new_path)?;
-        disk.write(&file, bytes, 0)?;
+        write(&file)?;
         disk.sync(&file)?;
         disk.rename(&new_path, path)?;
         Ok(file)

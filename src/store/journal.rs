@@ -14,6 +14,9 @@ pub(super) const NAME: &str = "journal";
 /// Below this length a journal is never compacted.
 const COMPACT_ABOVE: u64 = 1024 * 1024;
 
+/// So many frames are moved at a time.
+const AT_A_TIME: usize = 256;
+
 pub(super) struct Journal {
     folder: Arc<Folder>,
     file: File,
@@ -125,20 +128,42 @@ impl Journal {
         self.len > COMPACT_ABOVE.max(4 * self.n_live_bytes)
     }
 
-    /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place.
+    /// Moves the newest frame of each name to a new file, raw and in their order, and puts it in place. It is never in memory
+    /// as a whole.
     pub(super) fn rewrite(&mut self) -> io::Result<()> {
-        let frames = self.newest_frames()?;
-        self.replace(&frames)
+        let in_order = self.in_order();
+        let file = self.folder.install_with(NAME, |file| {
+            let mut end = 0;
+            for some in in_order.chunks(AT_A_TIME) {
+                let frames = some.iter().map(|(name, position)| self.frame_at(name, **position));
+                let bytes = joined(&frames.collect::<io::Result<Vec<_>>>()?);
+                self.folder.disk().write(file, &bytes, end)?;
+                end += bytes.len() as u64;
+            }
+            Ok(())
+        })?;
+        let mut moved = Vec::from_iter(self.newest.values_mut());
+        moved.sort_unstable_by_key(|it| it.offset);
+        self.len = 0;
+        for position in moved {
+            position.offset = self.len;
+            self.len += position.len as u64;
+        }
+        self.put_in_place(file)
     }
 
     /// Puts a new file of these frames in place. A kill at any moment leaves either file whole.
     pub(super) fn replace(&mut self, frames: &[Sealed]) -> io::Result<()> {
-        let bytes = joined(frames);
-        self.file = self.folder.install(NAME, &bytes)?;
+        let file = self.folder.install(NAME, &joined(frames))?;
         self.len = 0;
         self.newest.clear();
         (self.n_accounts, self.n_live_bytes) = (0, 0);
         self.take_in(frames);
+        self.put_in_place(file)
+    }
+
+    fn put_in_place(&mut self, file: File) -> io::Result<()> {
+        self.file = file;
         // Until the new name is durable a crash may bring the old file back, so nothing may be promised before.
         self.health = Health::NameUnsynced;
         self.make_well()
@@ -154,9 +179,7 @@ impl Journal {
 
     /// The newest frame of each name in the order of the file. Fails where one can no longer be read as it was written.
     pub(super) fn newest_frames(&self) -> io::Result<Vec<Sealed>> {
-        let mut positions: Vec<_> = self.newest.iter().collect();
-        positions.sort_by_key(|(_, position)| position.offset);
-        positions.into_iter().map(|(name, position)| self.frame_at(name, *position)).collect()
+        self.in_order().into_iter().map(|(name, position)| self.frame_at(name, *position)).collect()
     }
 
     /// The newest frame of one name, as [`Journal::newest_frames`] has it.
@@ -169,6 +192,12 @@ impl Journal {
         let mut bytes = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+
+    fn in_order(&self) -> Vec<(&Name, &Position)> {
+        let mut positions = Vec::from_iter(&self.newest);
+        positions.sort_unstable_by_key(|(_, position)| position.offset);
+        positions
     }
 
     fn frame_at(&self, name: &Name, position: Position) -> io::Result<Sealed> {
@@ -297,5 +326,22 @@ mod tests {
         assert_eq!(revisions_on_disk(folder), [5]);
         journal.append(&[record(6)]).unwrap();
         assert_eq!(revisions_on_disk(folder), [5, 6]);
+    }
+
+    #[test]
+    fn a_rewrite_in_pieces_moves_every_frame() {
+        let Bench { folder, journal, .. } = &mut bench();
+        let names = Vec::from_iter((0..2 * AT_A_TIME + 1).map(|it| Name::Account(format!("a{it}").parse().unwrap())));
+        let sealer = Sealer::new(&[1; 32]);
+        for revision in 1..=2 {
+            let frames = names.iter().zip(1..).map(|(name, len)| sealer.seal(name, revision, &vec![0; len]).unwrap());
+            journal.append(&Vec::from_iter(frames)).unwrap();
+        }
+        let newest =
+            |journal: &Journal| Vec::from_iter(journal.newest_frames().unwrap().into_iter().map(|it| it.bytes));
+        let (before, len) = (newest(journal), journal.len());
+        journal.rewrite().unwrap();
+        assert_eq!((newest(journal), journal.len()), (before.clone(), len / 2));
+        assert_eq!(fs::read(folder.path(NAME)).unwrap(), before.concat());
     }
 }
