@@ -21,6 +21,7 @@ mod record;
 mod refresh;
 mod schedule;
 mod secret;
+mod secret_buffer;
 mod status;
 mod update;
 
@@ -41,6 +42,7 @@ pub use record::{
 pub use refresh::{Ending, Patience, Settlement};
 pub use schedule::next_refresh;
 pub use secret::{Masked, Secret, SecretDocument};
+pub use secret_buffer::SecretBuffer;
 pub use status::{AccessTokenStatus, Circumstances, Condition, Status};
 pub(crate) use status::{rfc3339, shown_time};
 pub use update::{Proposal, ProposedTokens, Taken};

@@ -99,7 +99,7 @@ impl Shared {
 
     /// The access token at hand, unless it ended or is the one of the `rejected` generation.
     fn held_access(&self, keeping: &Keeping, rejected: Option<u64>) -> Option<HeldAccess> {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let record = keeping.record();
         let grant = record.current.as_ref().filter(|it| Some(it.generation) != rejected)?;
         let access = grant.live_access(now)?.clone();

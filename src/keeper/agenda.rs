@@ -45,12 +45,12 @@ impl Agenda {
 impl Shared {
     /// Runs until Latchkey stops: starts what is due, sleeps until the next deadline or change.
     pub(super) async fn run_agenda(self: Arc<Self>) {
-        let mut look = (self.clock.now(), self.clock.monotonic());
+        let mut look = (self.clock().now(), self.clock().monotonic());
         let mut was_sane = true;
         let mut swept_at = look.1;
         while !self.stopping.is_cancelled() {
-            let now = self.clock.now();
-            self.looked_at.store(u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX), Relaxed);
+            let now = self.clock().now();
+            self.looked_at.store(u64::try_from(self.clock().monotonic().as_millis()).unwrap_or(u64::MAX), Relaxed);
             let has_jumped = self.has_jumped(&mut look);
             let is_sane = super::built_at() <= now;
             if has_jumped || is_sane != was_sane {
@@ -63,12 +63,12 @@ impl Shared {
                 self.tasks.spawn(self.clone().tidy_mentions());
             }
             let next = if is_sane { self.start_due(now) } else { None };
-            if let Err(trouble) = self.quotas.save(&*self.store, false).await {
+            if let Err(trouble) = self.quotas.save(self.store(), false).await {
                 debug!("the counted calls are not stored yet: {trouble}");
             }
             let deadline = next.or_else(|| now.checked_add(LOOK_AGAIN).ok()).unwrap_or(now);
             tokio::select! {
-                () = self.clock.wait(deadline) => {}
+                () = self.clock().wait(deadline) => {}
                 () = self.agenda.changed.notified() => {}
                 () = self.stopping.cancelled() => {}
             }
@@ -95,7 +95,7 @@ impl Shared {
     }
 
     fn has_jumped(&self, look: &mut (Timestamp, Duration)) -> bool {
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let (wall, monotonic) = (self.clock().now(), self.clock().monotonic());
         let passed = wall.duration_since(look.0);
         let expected = jiff::SignedDuration::try_from(monotonic.saturating_sub(look.1)).unwrap_or_default();
         *look = (wall, monotonic);

@@ -42,7 +42,7 @@ impl Shared {
         if record.next_to_spend().is_none() {
             return Err(CommandError::new(nothing_to_spend(keeping), &keeping.id));
         }
-        let now = self.clock.now();
+        let now = self.clock().now();
         let gap_end = record
             .last_attempt_at
             .filter(|it| *it <= now)
@@ -61,7 +61,7 @@ impl Shared {
     /// What a vendor asked for binds everybody.
     pub(super) fn is_patience_over(&self, keeping: &Keeping) -> Result<(), CommandError> {
         let setbacks = keeping.record().setbacks;
-        let now = self.clock.now();
+        let now = self.clock().now();
         let is_throttled = setbacks.last_error == Some(Code::Throttled);
         match setbacks.not_before.filter(|it| is_throttled && now < *it) {
             Some(until) => Err(CommandError::too_soon(&keeping.id, Code::Throttled, seconds_until(until, now))),

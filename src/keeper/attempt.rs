@@ -78,7 +78,7 @@ impl Shared {
         info!(account = %keeping.id, ?by, token = %begun.refresh.masked(), "refresh needed, asking the vendor");
         let spend = Spend { refresh: &begun.refresh, access: begun.access.as_ref() };
         let sent = keeping.vendor.refresh(spend).await;
-        let at = self.clock.now();
+        let at = self.clock().now();
         let (ending, answer) = self.read(keeping, sent, begun.access.as_ref()).await;
         if let Ending::Failed { class, code, .. } = &ending {
             self.heed(keeping, &VendorError::new(*class, *code));
@@ -88,7 +88,7 @@ impl Shared {
 
     async fn begin(&self, keeping: &Keeping) -> Result<Begun, Obstacle> {
         let began = keeping.change_with_room(|record| {
-            let now = self.clock.now();
+            let now = self.clock().now();
             // Left by a flight that crashed where the disk did not take it: its request may have been sent.
             record.find_open_attempt(now);
             let slot = record.next_to_spend().ok_or(Obstacle::NothingToSpend)?;

@@ -157,7 +157,7 @@ impl Shared {
     fn limit(&self, keeping: &Keeping, is_ours: bool) -> String {
         let own = || "The vendor set the limit.".to_owned();
         let Some(budget) = keeping.vendor.budget() else { return own() };
-        let used = self.quotas.used(&budget, self.clock.now());
+        let used = self.quotas.used(&budget, self.clock().now());
         match budget {
             Budget { calls, per, kept_for_refreshes, .. } if is_ours => {
                 let per = humantime::format_duration(per);

@@ -19,7 +19,7 @@ impl Shared {
         let generation = keeping.record().current.as_ref().map(|it| it.generation);
         let landing = self.show_access(keeping).await;
         if let (Landing::Failed { code: Code::AccessRejected, .. }, Some(generation)) = (landing, generation) {
-            let at = self.clock.now();
+            let at = self.clock().now();
             self.commit_at_last(keeping, None, |record| record.withdraw_access(generation, at)).await;
         }
         landing
@@ -35,7 +35,7 @@ impl Shared {
         };
         // It is made, so it counts, whether or not there was room.
         let _ = self.spend_call(keeping, Purpose::Call);
-        let at = self.clock.now();
+        let at = self.clock().now();
         let (result, body) = match shown {
             Ok(answer) => {
                 let read = read(keeping, &answer, |answer| keeping.vendor.read_check_in(answer));

@@ -92,13 +92,13 @@ impl Held {
 
 impl Form {
     fn packed(record: &Record) -> Self {
-        let document = std::mem::take(&mut *codec::encode(record, None, true)).into_boxed_slice();
+        let document = std::mem::take(&mut *codec::pack(record)).into_boxed_slice();
         Self::Packed { document: Zeroizing::new(document), revision: record.revision }
     }
 }
 
 fn unpacked(document: &[u8], revision: u64) -> Record {
-    codec::decode(document, revision).expect("what was packed here can be read here")
+    codec::unpack(document, revision).expect("what was packed here can be read here")
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::{
         account::fixture::{grant, holding},
-        keeper::ReadRecord,
+        keeper::start::ReadRecord,
         vendor::VendorKind,
     };
 

@@ -27,7 +27,7 @@ impl Shared {
     }
 
     pub(super) fn hold(&self, keeping: &Keeping, wait: Duration) {
-        let until = self.clock.now().checked_add(wait).ok();
+        let until = self.clock().now().checked_add(wait).ok();
         keeping.note_present(|present| present.hold_until = until);
     }
 
@@ -42,7 +42,7 @@ impl Shared {
         } else {
             self.is_clock_fit(keeping)?;
         }
-        let now = self.clock.now();
+        let now = self.clock().now();
         if keeping.record().is_from_the_future(now)
             && let Some(vendor_time) = keeping.vendor.server_time().await
             && SUSPECT_SKEW < vendor_time.duration_since(now).abs()
@@ -61,11 +61,11 @@ impl Shared {
     /// Whether this machine's clock and disk would let a refresh come to its end.
     pub(super) async fn is_fit(&self, keeping: &Keeping) -> Result<(), Landing> {
         self.is_clock_fit(keeping)?;
-        self.store.check_room().await.map_err(|trouble| self.blocked_by_disk(keeping, &trouble))
+        self.store().check_room().await.map_err(|trouble| self.blocked_by_disk(keeping, &trouble))
     }
 
     fn is_clock_fit(&self, keeping: &Keeping) -> Result<(), Landing> {
-        if self.clock.now() < super::built_at() {
+        if self.clock().now() < super::built_at() {
             let why = "the clock reads a time before this version was built";
             return Err(self.block(keeping, why, "Set the clock.", BLOCKED_FOR));
         }

@@ -203,7 +203,7 @@ impl Shared {
     /// Waits, unless Latchkey stops: then it returns false at once.
     async fn pause(&self, span: Duration) -> bool {
         tokio::select! {
-            () = self.clock.rest(span) => !self.stopping.is_cancelled(),
+            () = self.clock().rest(span) => !self.stopping.is_cancelled(),
             () = self.stopping.cancelled() => false,
         }
     }
@@ -211,7 +211,7 @@ impl Shared {
     /// A fault of ours ended the task: its request may have been sent.
     async fn crashed(&self, keeping: &Keeping, errand: &Errand) -> Landing {
         error!(account = %keeping.id, "a refresh or login ended by a fault inside Latchkey");
-        let (now, patience) = (self.clock.now(), self.patience(keeping));
+        let (now, patience) = (self.clock().now(), self.patience(keeping));
         let settled = keeping.change(|record| {
             record.find_open_login(now);
             let open = record.attempt.clone();
@@ -236,7 +236,7 @@ impl Shared {
 
     /// Back on the agenda.
     fn replan(&self, keeping: &Keeping) {
-        let now = self.clock.now();
+        let now = self.clock().now();
         if keeping.next_look(now).is_some_and(|it| it <= now) {
             self.hold(keeping, BREATHER);
         }

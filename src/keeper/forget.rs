@@ -23,7 +23,7 @@ use super::{
 impl Shared {
     /// Lays everything that is held aside; the vendor is told nothing.
     pub(super) async fn forget(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let forgotten = self.change_in_peace(keeping, |record| record.forget(now)).await;
         match forgotten {
             Ok(false) => Err(CommandError::new(Code::NoRefreshToken, &keeping.id)),

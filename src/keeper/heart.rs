@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use crate::{account::Record, vendor::VendorKind};
 
 use super::{
-    ReadRecord,
     desk::{Desk, Held},
     flight::Flight,
+    start::ReadRecord,
     tally::{Tallies, Tally},
 };
 

@@ -98,7 +98,7 @@ impl Shared {
         let shelf = self.inventories.shelf(keeping);
         let _turn = shelf.turn.lock().await;
         // Somebody who came first may have listed it.
-        if !is_wanted(shelf.is_old(self.clock.now())) {
+        if !is_wanted(shelf.is_old(self.clock().now())) {
             return Ok(());
         }
         let n_logins = shelf.n_logins();
@@ -124,7 +124,7 @@ impl Shared {
         if has_new_login {
             shelf.note_login();
         }
-        if !has_any || !shelf.is_old(self.clock.now()) || self.stopping.is_cancelled() {
+        if !has_any || !shelf.is_old(self.clock().now()) || self.stopping.is_cancelled() {
             return;
         }
         // Whoever has it looks again before leaving.
@@ -142,16 +142,16 @@ impl Shared {
 
     /// Until it is known, or the account is kept no more.
     async fn list_until_known(&self, account: &AccountId, shelf: &Arc<Shelf>) {
-        while shelf.is_old(self.clock.now()) {
+        while shelf.is_old(self.clock().now()) {
             let Some(keeping) = &self.kept_with(account, shelf) else { return };
-            let left = shelf.not_before().saturating_sub(self.clock.monotonic());
+            let left = shelf.not_before().saturating_sub(self.clock().monotonic());
             if !left.is_zero() {
-                self.clock.wait(self.clock.now().checked_add(left).unwrap_or(Timestamp::MAX)).await;
+                self.clock().wait(self.clock().now().checked_add(left).unwrap_or(Timestamp::MAX)).await;
                 continue;
             }
             let Some(_place) = self.limits.turn_at(keeping.vendor.host(), Purpose::Call).await else { return };
             let _turn = shelf.turn.lock().await;
-            if !shelf.is_old(self.clock.now()) {
+            if !shelf.is_old(self.clock().now()) {
                 continue;
             }
             let n_logins = shelf.n_logins();
@@ -172,7 +172,7 @@ impl Shared {
 
     /// What is known stays known.
     fn put_off(&self, keeping: &Keeping, shelf: &Shelf, failure: &CallFailure) {
-        let pause = shelf.put_off(self.clock.monotonic(), failure.retry_after());
+        let pause = shelf.put_off(self.clock().monotonic(), failure.retry_after());
         let next = humantime::format_duration(Duration::from_secs(pause.as_secs()));
         warn!(account = %keeping.id, "doors and scenes were not listed: {failure}. The next try is in {next}");
     }
@@ -184,7 +184,7 @@ impl Shared {
             "doors and scenes listed"
         );
         let vendor = Some(keeping.kind().as_str().to_owned());
-        let listed = Listed { at: self.clock.now().as_second(), vendor, inventory };
+        let listed = Listed { at: self.clock().now().as_second(), vendor, inventory };
         if let Err(trouble) = self.inventories.save(&keeping.id, &listed).await {
             warn!(account = %keeping.id, "the doors and scenes were not stored: {trouble}. {}", trouble.mend());
         }

@@ -24,7 +24,7 @@ impl Shared {
             self.courtesy.give_way().await;
             let Some(account) = self.limits.next_in_line(host) else { return };
             let Some(keeping) = self.kept(&account) else { continue };
-            if self.stopping.is_cancelled() || !keeping.is_due(self.clock.now()) {
+            if self.stopping.is_cancelled() || !keeping.is_due(self.clock().now()) {
                 self.plan(&account);
                 continue;
             }

@@ -44,7 +44,7 @@ enum NoCode {
 impl Shared {
     /// Has the vendor send a code. It is counted on disk before it is asked for.
     pub(super) async fn request_login_code(self: &Arc<Self>, keeping: &Arc<Keeping>) -> Reply {
-        let now = self.clock.now();
+        let now = self.clock().now();
         match keeping.change(|record| record.request_code(now).map_err(NoCode::TooSoon)).await {
             Ok(()) => {}
             Err(NoCode::TooSoon(wait)) => {
@@ -87,7 +87,7 @@ impl Shared {
         let login = Arc::new(Login::Asked(credential));
         let landing = loop {
             let record = keeping.record();
-            if let Some(generation) = record.repeated_login(fingerprint, self.clock.now()) {
+            if let Some(generation) = record.repeated_login(fingerprint, self.clock().now()) {
                 let has_refresh_token = record.current.as_ref().is_some_and(|it| it.refresh.is_some());
                 return Ok(ReplyData::LoggedIn { entry_id: keeping.id.clone(), generation, has_refresh_token });
             }
@@ -130,8 +130,8 @@ impl Shared {
         let by = if by_itself { Trigger::Schedule } else { Trigger::Command };
         let began = keeping.change(|record| {
             // Left by a flight that crashed where the disk did not take it.
-            record.find_open_attempt(self.clock.now());
-            record.begin_login(by_itself, self.clock.now());
+            record.find_open_attempt(self.clock().now());
+            record.begin_login(by_itself, self.clock().now());
             Ok::<_, StoreError>(record.logins.kept.as_ref().map(|it| it.password.clone()))
         });
         let kept = match began.await {
@@ -145,7 +145,7 @@ impl Shared {
         };
         info!(account = %keeping.id, ?by, "signing in");
         let sent = keeping.vendor.login(with).await;
-        let at = self.clock.now();
+        let at = self.clock().now();
         keeping.note_present(|present| {
             let is_cut_off = |it: &VendorError| matches!(it.code, Code::Unreachable | Code::NoAnswer);
             present.is_cloud_reached = Some(!sent.as_ref().is_err_and(is_cut_off));

@@ -42,7 +42,8 @@ impl Mentions {
     /// sees a record whose tokens are not known.
     pub(super) fn note(&self, account: &AccountId, before: &Record, next: &Record, replace: impl FnOnce()) {
         let new_tokens = tokens(next).filter(|it| tokens(before).all(|old| old != *it));
-        let new_spent = next.spent.iter().filter(|it| !before.spent.contains(it)).copied();
+        // They come behind those that were known.
+        let new_spent = next.spent.iter().rev().take_while(|it| !before.spent.contains(it)).copied();
         let mut known = self.known();
         let known = &mut *known;
         for fingerprint in new_tokens.map(|it| self.fingerprints.of(it)).chain(new_spent) {

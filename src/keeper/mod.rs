@@ -36,14 +36,13 @@ mod reply;
 mod roster;
 mod settle;
 mod share;
+mod start;
 mod tally;
 mod tell;
 mod twins;
 mod update;
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -54,7 +53,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 pub use card::Card;
 pub use command::{Command, CommandError, Reply, ReplyData};
@@ -64,30 +63,25 @@ pub use notice::{Event, Notice, Trigger};
 pub use reload::Reloaded;
 pub use reply::reply_json;
 pub use share::LiveAccess;
+pub use start::{Grounds, UnreadableRecord};
 pub use tally::Tally;
 
 use crate::{
-    account::{AccountId, Class, Code, FingerprintKey, Inventory, Policy, Record, Status},
+    account::{AccountId, Class, Code, FingerprintKey, Inventory, Policy, Status},
     clock::Clock,
     config::AccountSettings,
-    store::{Entry, Store, StoreError, codec},
-    vendor::{Vendor, VendorError, VendorKind},
+    store::{Store, StoreError},
+    vendor::{Vendor, VendorError},
 };
 
 use agenda::Agenda;
 use courtesy::Courtesy;
-use desk::Desk;
-use flight::Errand;
-use heart::Heart;
 use inventory::Inventories;
 use keeping::{Common, Keeping};
 use limits::Limits;
-use mentions::Mentions;
 use quotas::Quotas;
 use roster::Roster;
 
-/// Edges that fall this far behind look at everything again.
-const NOTICES: usize = 1024;
 /// A refresh that is running may finish: its HTTP call takes 15 s in all by default.
 const LONGEST_STOP: Duration = Duration::from_secs(20);
 /// How long a vendor that asks for fewer calls is left alone, unless it says so itself.
@@ -108,25 +102,6 @@ pub struct Account {
     pub vendor: Arc<dyn Vendor>,
 }
 
-/// What the keeper stands on.
-pub struct Grounds {
-    pub store: Arc<dyn Store>,
-    pub fingerprints: FingerprintKey,
-    pub clock: Clock,
-    /// How many refreshes may run at one host at a time.
-    pub refreshes_per_host: usize,
-    /// Accounts of which the store may hold an older copy: their tokens are tried once, soon.
-    pub unproven: BTreeSet<AccountId>,
-}
-
-/// A record that this version of Latchkey does not understand.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the stored record of {account} cannot be read: {trouble}; nothing was changed")]
-pub struct UnreadableRecord {
-    pub account: AccountId,
-    pub trouble: codec::CodecError,
-}
-
 /// A command that was handed in.
 pub struct Ticket {
     /// Resolves when what the command brought is durable: from then on the sender may forget it.
@@ -136,10 +111,8 @@ pub struct Ticket {
 
 struct Shared {
     roster: RwLock<Arc<Roster>>,
-    store: Arc<dyn Store>,
     fingerprints: FingerprintKey,
     common: Arc<Common>,
-    clock: Clock,
     /// Has everything since the start, for whoever subscribes first.
     first: Mutex<Option<broadcast::Receiver<Notice>>>,
     agenda: Agenda,
@@ -157,91 +130,6 @@ struct Shared {
 }
 
 impl Keeper {
-    /// Loads what the store holds, marks what was left open, and starts the schedule.
-    ///
-    /// Fails where a record cannot be read, since keeping its account would mean to overwrite it.
-    pub fn start(accounts: impl IntoIterator<Item = Account>, grounds: Grounds) -> Result<Self, UnreadableRecord> {
-        let keeper = Self::load(accounts, grounds, |keeping| {
-            if !keeping.record().has_refresh_token() {
-                warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
-            }
-        })?;
-        keeper.0.tasks.spawn(keeper.0.clone().run_agenda());
-        Ok(keeper)
-    }
-
-    /// As [`Keeper::start`], without the schedule: no vendor is called unless a command asks for it. For a process that
-    /// ends after one command.
-    pub fn start_unscheduled(
-        accounts: impl IntoIterator<Item = Account>,
-        grounds: Grounds,
-    ) -> Result<Self, UnreadableRecord> {
-        Self::load(accounts, grounds, |_| {})
-    }
-
-    /// All that there is to do with an account at the start is done before the next one's turn, while its record is open.
-    fn load(
-        accounts: impl IntoIterator<Item = Account>,
-        grounds: Grounds,
-        look_at: impl Fn(&Keeping),
-    ) -> Result<Self, UnreadableRecord> {
-        let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
-        let (notices, first) = broadcast::channel(NOTICES);
-        let mut entries: HashMap<_, _> = store.load().into_iter().map(|it| (it.account.clone(), it)).collect();
-        let shared = Arc::new(Shared {
-            roster: RwLock::default(),
-            limits: Limits::new(refreshes_per_host, clock.clone()),
-            courtesy: Courtesy::default(),
-            quotas: Quotas::load(&*store),
-            inventories: Inventories::new(store.clone()),
-            common: Arc::new(Common {
-                clock: clock.clone(),
-                store: store.clone(),
-                mentions: Mentions::new(fingerprints.clone()),
-                notices,
-                desk: Desk::default(),
-            }),
-            store,
-            fingerprints,
-            clock,
-            first: Mutex::new(Some(first)),
-            agenda: Agenda::default(),
-            last_policy: Mutex::default(),
-            proposals: tokio::sync::Mutex::default(),
-            looked_at: AtomicU64::default(),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-        });
-        let now = shared.clock.now();
-        let n_stored = entries.len();
-        let (mut kept, mut unfinished) = (Vec::new(), Vec::new());
-        for mut account in accounts {
-            let entry = entries.remove(&account.settings.id);
-            if let Some(entry) = &entry {
-                // One text for all who name it, the store among them.
-                account.settings.id = entry.account.clone();
-            }
-            let (id, vendor) = (account.settings.id.clone(), account.vendor.kind());
-            let read = entry.map(|it| read_record(&it, vendor, unproven.contains(&id), now)).transpose()?;
-            let keeping = shared.keep(account, Heart::new(vendor, read, &shared.common.desk));
-            look_at(&keeping);
-            shared.agenda.plan(&keeping, now);
-            if keeping.is_unfinished() {
-                unfinished.push(keeping.clone());
-            }
-            kept.push((id, keeping));
-        }
-        info!(accounts = n_stored - entries.len(), "tokens loaded");
-        shared.common.mentions.were_gathered();
-        let roster = Roster { kept: kept.into_iter().collect(), ..Roster::default() };
-        *shared.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
-        for keeping in unfinished {
-            shared.finish_what_was_left(&keeping);
-        }
-        shared.look_for_twins_at_start();
-        Ok(Self(shared))
-    }
-
     /// Takes a command and carries it out in a task of its own; a caller that goes away does not cancel it.
     pub fn submit(&self, command: Command) -> Ticket {
         let (taken, is_taken) = oneshot::channel();
@@ -329,18 +217,26 @@ impl Keeper {
         if tokio::time::timeout(LONGEST_STOP, self.0.tasks.wait()).await.is_err() {
             warn!("a refresh did not finish in time; it is marked as open and is looked at again at the next start");
         }
-        if let Err(trouble) = self.0.quotas.save(&*self.0.store, true).await {
+        if let Err(trouble) = self.0.quotas.save(self.0.store(), true).await {
             warn!("the counted calls were not stored: {trouble}. {}", trouble.mend());
         }
-        if let Err(trouble) = self.0.store.close().await {
+        if let Err(trouble) = self.0.store().close().await {
             error!("the store was not closed well: {trouble}. {}", trouble.mend());
         }
     }
 }
 
 impl Shared {
+    fn clock(&self) -> &Clock {
+        &self.common.clock
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.common.store
+    }
+
     fn status(&self, keeping: &Keeping) -> Status {
-        let calls = keeping.vendor.budget().map(|it| self.quotas.used(&it, self.clock.now()));
+        let calls = keeping.vendor.budget().map(|it| self.quotas.used(&it, self.clock().now()));
         let (calls_this_month, calls_in_all) = calls.map(|it| (it.this_month, it.in_all)).unzip();
         Status { calls_this_month, calls_in_all, ..keeping.status() }
     }
@@ -351,10 +247,10 @@ impl Shared {
             // They are made already, so they count, whether or not there was room.
             for _ in 0..keeping.vendor.take_unbilled() {
                 let _ = self.limits.spend(&budget, Purpose::Refresh);
-                self.quotas.count(&budget, self.clock.now());
+                self.quotas.count(&budget, self.clock().now());
             }
             self.limits.spend(&budget, purpose)?;
-            self.quotas.count(&budget, self.clock.now());
+            self.quotas.count(&budget, self.clock().now());
         }
         keeping.heart.doings().tallies.count_call(purpose);
         Ok(())
@@ -391,94 +287,10 @@ impl Shared {
             }
         }
     }
-
-    fn keep(&self, account: Account, heart: Arc<Heart>) -> Arc<Keeping> {
-        let policy = self.policy(&account);
-        Arc::new(Keeping::new(account, policy, heart, self.common.clone()))
-    }
-
-    /// That of the account before where it is the same: very many accounts are kept alike.
-    fn policy(&self, account: &Account) -> Arc<Policy> {
-        let policy = account.policy();
-        let mut last = self.last_policy.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some(same) if **same == policy => same.clone(),
-            _ => last.insert(Arc::new(policy)).clone(),
-        }
-    }
-
-    /// What an earlier run left to be done for an account that is kept from now on: to bring to the disk what its record
-    /// became when it was read, and to read an answer that an earlier version could not.
-    fn finish_what_was_left(self: &Arc<Self>, keeping: &Arc<Keeping>) {
-        if keeping.is_ahead() {
-            let keeping = keeping.clone();
-            self.tasks.spawn(async move { keeping.catch_up().await });
-        }
-        if keeping.may_finish_unread() {
-            let _ = self.launch(keeping, Errand::FinishUnread, || Ok::<_, Infallible>(()));
-        }
-    }
 }
 
 /// The time before which no clock can be right: when this version was built.
 fn built_at() -> Timestamp {
     let seconds = env!("LATCHKEY_BUILT_AT").parse().unwrap_or(0);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// A record as a run takes it over from an earlier one.
-struct ReadRecord {
-    record: Record,
-    /// Whose it is was not on disk so.
-    is_ahead: bool,
-}
-
-fn read_record(
-    entry: &Entry,
-    vendor: VendorKind,
-    is_unproven: bool,
-    now: Timestamp,
-) -> Result<ReadRecord, UnreadableRecord> {
-    let account = &entry.account;
-    let mut record = codec::decode(&entry.payload, entry.revision)
-        .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
-    if record.find_open_attempt(now) {
-        warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");
-    }
-    if record.find_open_login(now) {
-        warn!(%account, "a login was open when Latchkey stopped: its reply may be lost; sign in again with a new code");
-    }
-    if is_unproven {
-        record.doubt_all();
-    }
-    let said = record.vendor.clone();
-    if let Some(left) = record.belong_to(vendor.as_str(), now) {
-        warn!(
-            %account,
-            "it is configured for {vendor} now, and what is held is of {left}: that is laid aside, and is back if it is \
-             configured for {left} again within 30 days"
-        );
-    }
-    let is_ahead = record.vendor != said;
-    record.drop_long_forgotten(now);
-    debug!(%account, generation = record.generation, "tokens loaded");
-    Ok(ReadRecord { record, is_ahead })
-}
-
-impl Account {
-    fn policy(&self) -> Policy {
-        let (settings, rules) = (&self.settings, self.vendor.rules());
-        Policy {
-            refresh_every: settings.refresh_every,
-            safety_margin: settings.safety_margin,
-            jitter: settings.jitter,
-            min_refresh_gap: settings.min_refresh_gap,
-            back_off: settings.back_off,
-            ambiguous: settings.ambiguous,
-            usual_lifetime: rules.usual_lifetime,
-            refresh_outlives_access: rules.refresh_outlives_access,
-            refresh_needs_access: rules.refresh_needs_access,
-            persist_access: rules.persist_access,
-        }
-    }
 }

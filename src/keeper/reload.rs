@@ -9,7 +9,9 @@ use tracing::{error, warn};
 
 use crate::account::{AccountId, Record};
 
-use super::{Account, Keeper, Notice, Shared, card::Card, heart::Heart, keeping::Keeping, read_record, roster::Roster};
+use super::{
+    Account, Keeper, Notice, Shared, card::Card, heart::Heart, keeping::Keeping, roster::Roster, start::read_record,
+};
 
 /// What became of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,8 +105,8 @@ impl Shared {
         }
         // It may have been listed for an earlier life of this account.
         self.inventories.forget(id);
-        let record = match self.store.record(id).await {
-            Ok(entry) => entry.map(|it| read_record(&it, vendor, is_unproven, self.clock.now())).transpose(),
+        let record = match self.store().record(id).await {
+            Ok(entry) => entry.map(|it| read_record(&it, vendor, is_unproven, self.clock().now())).transpose(),
             Err(trouble) => {
                 error!(account = %id, "it is not kept: {trouble}. {}", trouble.mend());
                 return None;

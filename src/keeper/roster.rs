@@ -49,7 +49,7 @@ impl Shared {
         // Held until it is planned, so that nobody plans by terms that a reload has replaced meanwhile.
         let roster = self.roster.read().unwrap_or_else(PoisonError::into_inner);
         match roster.kept.get(account) {
-            Some(keeping) => self.agenda.plan(keeping, self.clock.now()),
+            Some(keeping) => self.agenda.plan(keeping, self.clock().now()),
             None => self.agenda.strike(account),
         }
     }

@@ -106,7 +106,7 @@ impl Shared {
 
     /// Notes that this account's token is another one's, and tells it once.
     pub(super) async fn mark_twin(&self, keeping: &Keeping, twin: &AccountId, by: Trigger) {
-        let now = self.clock.now();
+        let now = self.clock().now();
         let marked = keeping.change(|record| {
             let was_marked = is_marked(record);
             if was_marked && record.setbacks.not_before.is_some_and(|it| now < it) {

@@ -92,7 +92,7 @@ impl Shared {
         if let Some(other) = refresh.filter(|_| !is_spent).and_then(|it| self.other_holder(keeping, it)) {
             return Err(Refusal::InUse(other));
         }
-        let now = self.clock.now();
+        let now = self.clock().now();
         let change = keeping.change(|record| {
             if concerns_what_flies(record, proposal)
                 && let Some(flight) = self.running(keeping)
@@ -168,7 +168,7 @@ impl Shared {
         let accounts: Vec<AccountId> = roster.hearts().map(|(id, _, _)| id.clone()).collect();
         drop(roster);
         for account in &accounts {
-            if self.store.is_spent(account, fingerprint).await? {
+            if self.store().is_spent(account, fingerprint).await? {
                 return Ok(true);
             }
         }

@@ -86,6 +86,7 @@ struct Held {
     revision: u64,
     /// As the codec writes it.
     record: Stored,
+    /// All that are known, those of the record last.
     spent: Vec<Fingerprint>,
 }
 
@@ -189,12 +190,12 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     let mut accounts = Vec::new();
     for entry in entries {
         let damaged = |trouble| BackupError::Record { account: entry.account.clone(), trouble };
-        codec::decode(&entry.payload, entry.revision).map_err(damaged)?;
+        codec::decode(&entry.payload, &entry.spent, entry.revision).map_err(damaged)?;
         let text = std::str::from_utf8(&entry.payload).map_err(|_| damaged(CodecError::Damaged))?;
         accounts.push(Held {
             record: Stored::of(&Secret::new(text)),
             revision: entry.revision,
-            spent: spent.of(&entry.account).to_vec(),
+            spent: newest_last(spent.of(&entry.account), entry.spent),
             id: entry.account,
         });
     }
@@ -210,6 +211,11 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
         accounts,
         notes: notes.collect(),
     })
+}
+
+fn newest_last(all: &[Fingerprint], newest: Vec<Fingerprint>) -> Vec<Fingerprint> {
+    let earlier = all.iter().copied().filter(|it| !newest.contains(it));
+    earlier.chain(newest.iter().copied()).collect()
 }
 
 /// Why what was under the seal is no backup of this version.
@@ -233,7 +239,7 @@ pub(super) fn understand(plain: &[u8]) -> Result<(Document, Vec<(AccountId, Reco
 
 /// The record as it comes back: whatever was spent since the backup was made, it does not know of.
 fn unproven(held: &Held) -> Result<(AccountId, Record), Misunderstood> {
-    let record = codec::decode(held.record.secret().expose().as_bytes(), held.revision);
+    let record = codec::decode(held.record.secret().expose().as_bytes(), &held.spent, held.revision);
     let mut record = record.map_err(|trouble| Misunderstood::Record { account: held.id.clone(), trouble })?;
     record.doubt_all();
     Ok((held.id.clone(), record))

@@ -4,19 +4,23 @@
 //! These types mirror the domain's, which must not be serialisable. Fields are added and never change their meaning;
 //! a field that a document lacks reads as its default, so every later version opens what this one wrote.
 
-use std::io;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::stored::{Stored, StoredGrant, StoredLogins, StoredSlot, StoredUnread, Time, is_default};
+use super::{
+    record,
+    stored::{Stored, StoredGrant, StoredLogins, StoredSlot, StoredUnread, Time, is_default},
+};
 use crate::account::{
-    Attempt, Candidate, Code, Dead, Doubt, Fingerprint, Forgotten, Grant, HandledUpdate, Record, Refusals, Secret,
-    Setbacks, UpdateOutcome,
+    Attempt, Candidate, Code, Dead, Doubt, Fingerprint, Forgotten, Grant, HandledUpdate, RECENT_SPENT, Record,
+    Refusals, Secret, SecretBuffer, Setbacks, UpdateOutcome,
 };
 
 const VERSION: u32 = 1;
+
+/// Most documents are not longer, in bytes.
+const USUAL_LENGTH: usize = 1024;
 
 /// Why a stored document is no record. It says nothing of the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,21 +31,40 @@ pub enum CodecError {
     Newer,
 }
 
-/// Writes a record. `answer`: the raw answer that its newest grant was read from, to stand beside it in this commit.
+/// Writes a record, less the fingerprints of what it spent, which stand beside it in a commit. `answer`: the raw answer that
+/// its newest grant was read from, to be in this commit, too.
 ///
 /// Access tokens are left out where `persist_access` is false.
 pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Zeroizing<Vec<u8>> {
+    let mut bytes = SecretBuffer::with_capacity(USUAL_LENGTH);
     let document = Document::of(record, answer, persist_access);
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, &document).expect("a document of plain fields is JSON");
-    // With room for all of it: what grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer(&mut *bytes, &document).expect("a document of plain fields is JSON");
-    bytes
+    serde_json::to_writer(&mut bytes, &document).expect("a document of plain fields is JSON");
+    bytes.into_bytes()
 }
 
-/// Reads a record back; `revision` is the store's.
-pub fn decode(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
+/// Reads a record back, with the fingerprints of what it spent, oldest first; `revision` is the store's.
+pub fn decode(payload: &[u8], spent: &[Fingerprint], revision: u64) -> Result<Record, CodecError> {
+    let mut record = read(payload, revision)?;
+    // Earlier versions wrote them into the document as well.
+    if record.spent.is_empty() {
+        record.spent = spent[spent.len().saturating_sub(RECENT_SPENT)..].iter().copied().collect();
+    }
+    Ok(record)
+}
+
+/// Writes all of a record, but for its revision.
+pub(crate) fn pack(record: &Record) -> Zeroizing<Vec<u8>> {
+    let spent = Vec::from_iter(record.spent.iter().copied());
+    record::pack(&spent, &encode(record, None, true)).expect("it remembers few")
+}
+
+/// Reads what [`pack`] wrote.
+pub(crate) fn unpack(packed: &[u8], revision: u64) -> Result<Record, CodecError> {
+    let (spent, payload) = record::unpack(packed).ok_or(CodecError::Damaged)?;
+    decode(payload, &spent, revision)
+}
+
+fn read(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,
@@ -93,6 +116,7 @@ struct Document {
     last_refresh_at: Option<Time>,
     #[serde(default, skip_serializing_if = "is_default")]
     refresh_count: u64,
+    /// Only in what is forgotten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     spent: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,20 +173,6 @@ struct StoredSetbacks {
     last_error_at: Option<Time>,
 }
 
-/// How much was written.
-struct Length(usize);
-
-impl io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 // === impl Document ===
 
 impl Document {
@@ -171,7 +181,8 @@ impl Document {
         let forgotten = |it: &Forgotten| {
             // What another vendor's record holds was stored by the rule of that one, which may need it again.
             let persist_access = persist_access || it.record.vendor != record.vendor;
-            (it.since.into(), Self { by_move: it.by_move, ..Self::of(&it.record, None, persist_access) })
+            let spent = it.record.spent.iter().copied().collect();
+            (it.since.into(), Self { by_move: it.by_move, spent, ..Self::of(&it.record, None, persist_access) })
         };
         Self {
             v: VERSION,
@@ -209,7 +220,7 @@ impl Document {
             last_attempt_at: record.last_attempt_at.map(Time::from),
             last_refresh_at: record.last_refresh_at.map(Time::from),
             refresh_count: record.refresh_count,
-            spent: record.spent.iter().copied().collect(),
+            spent: Vec::new(),
             last_update: record.last_update.map(|it| (it.proposal, it.outcome, it.generation)),
             unproven: record.unproven,
             last_login_at: record.last_login_at.map(Time::from),

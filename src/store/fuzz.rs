@@ -26,8 +26,8 @@ pub(crate) fn read_record(bytes: &[u8]) -> Vec<String> {
         Err(_) => return Vec::new(),
     };
     let entries = open(&sealed.bytes, None).unwrap_or_default();
-    let as_packed = entries.iter().map(|it| codec::decode(&it.payload, it.revision));
-    as_packed.chain([codec::decode(bytes, 1)]).filter_map(Result::err).map(|it| it.to_string()).collect()
+    let as_packed = entries.iter().map(|it| codec::decode(&it.payload, &it.spent, it.revision));
+    as_packed.chain([codec::decode(bytes, &[], 1)]).filter_map(Result::err).map(|it| it.to_string()).collect()
 }
 
 /// A backup, from its first byte to where the passphrase is needed; and what is under its seal.

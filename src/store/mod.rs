@@ -121,6 +121,8 @@ pub struct Entry {
     pub account: AccountId,
     pub revision: u64,
     pub payload: Zeroizing<Vec<u8>>,
+    /// As they stood in its commit.
+    pub spent: Vec<Fingerprint>,
 }
 
 /// A new record for one account.
@@ -130,8 +132,8 @@ pub struct Commit {
     /// The revision that the new record follows.
     pub expected: u64,
     pub payload: Zeroizing<Vec<u8>>,
-    /// The fingerprints of all recently spent refresh tokens that the record remembers. They are added to those known;
-    /// giving one again does no harm, and brings it back if sled was lost.
+    /// The fingerprints of all recently spent refresh tokens that the record remembers, oldest first. They are added to those
+    /// known; giving one again does no harm, and brings it back if sled was lost.
     pub spent: Vec<Fingerprint>,
     /// Not to be taken unless [`Store::check_room`] would say yes: what follows from it must find room, too.
     pub needs_room: bool,

@@ -165,8 +165,8 @@ impl<'a> Reconciled<'a> {
     fn take(&mut self, opened: Opened<'a>) {
         let Opened { frame, content } = opened;
         match (&frame.header.name, content) {
-            (Name::Account(account), Content::Record { payload, .. }) => {
-                self.entries.push(Entry { account: account.clone(), revision: frame.header.revision, payload });
+            (Name::Account(account), Content::Record { spent, payload }) => {
+                self.entries.push(Entry { account: account.clone(), revision: frame.header.revision, payload, spent });
             }
             (Name::Note(name), Content::Note(bytes)) => {
                 self.notes.insert(name.to_string(), bytes);

@@ -62,7 +62,8 @@ impl Writer {
         self.follow();
         self.database.checkpoint()?;
         let marker = self.sealer.seal(&Name::Checkpoint, last + 1, &[])?;
-        self.write(&[marker])?;
+        self.folder.check_in_place()?;
+        self.append(&[marker])?;
         self.is_dirty = false;
         Ok(())
     }

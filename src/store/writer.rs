@@ -159,9 +159,11 @@ impl Writer {
         let mut frames = Vec::new();
         let mut revisions = HashMap::new();
         let needs_room = changes.iter().any(|it| matches!(it, Change::Commit { commit, .. } if commit.needs_room));
-        let room = if needs_room { self.check_room() } else { Ok(()) };
+        let in_place = self.folder.check_in_place();
+        // Whether the journal can be written to shows in a moment.
+        let room = if needs_room && in_place.is_ok() { self.keep_room() } else { Ok(()) };
         let outcomes: Vec<_> = changes.iter().map(|it| self.seal(it, &room, &mut revisions, &mut frames)).collect();
-        let written = if frames.is_empty() { Ok(()) } else { self.write(&frames) };
+        let written = in_place.and_then(|()| if frames.is_empty() { Ok(()) } else { self.append(&frames) });
         match &written {
             Ok(()) => self.counters.commits.fetch_add(frames.len() as u64, Relaxed),
             Err(error) => {
@@ -231,9 +233,8 @@ impl Writer {
         Ok(revision)
     }
 
-    /// Appends frames to the journal; on a full disk the ballast makes room for them.
-    pub(super) fn write(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
-        self.folder.check_in_place()?;
+    /// Appends frames to the journal of a folder that is in its place; on a full disk the ballast makes room for them.
+    pub(super) fn append(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
         let mut written = self.journal.append(frames);
         let is_full = written
             .as_ref()
@@ -255,12 +256,12 @@ impl Writer {
             return Ok(None);
         };
         let content = frame::parse_exact(&sealed.bytes).and_then(|it| self.sealer.unseal(&it));
-        let payload = content.as_ref().and_then(|it| record::unpack(it)).map(|it| Zeroizing::new(it.1.to_vec()));
-        let payload = payload.ok_or_else(|| {
+        let (spent, payload) = content.as_ref().and_then(|it| record::unpack(it)).ok_or_else(|| {
             let error = io::Error::new(io::ErrorKind::InvalidData, "a record cannot be unsealed");
             StoreError::io("read", self.journal.path(), &error)
         })?;
-        Ok(Some(Entry { account: account.clone(), revision: sealed.revision, payload }))
+        let payload = Zeroizing::new(payload.to_vec());
+        Ok(Some(Entry { account: account.clone(), revision: sealed.revision, payload, spent }))
     }
 
     fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
@@ -279,6 +280,10 @@ impl Writer {
     fn check_room(&mut self) -> Result<(), StoreError> {
         self.folder.check_in_place()?;
         self.journal.check().map_err(|error| StoreError::io("write to", self.journal.path(), &error))?;
+        self.keep_room()
+    }
+
+    fn keep_room(&self) -> Result<(), StoreError> {
         self.ballast.ensure().map_err(|error| StoreError::io("keep room in", self.folder.root(), &error))
     }
 

@@ -14,10 +14,9 @@ use reqwest::{
     header::{HeaderMap, HeaderValue},
 };
 use serde::de::IgnoredAny;
-use zeroize::Zeroizing;
 
 use crate::{
-    account::{Class, Code, Secret},
+    account::{Class, Code, Secret, SecretBuffer},
     clock::Clock,
 };
 
@@ -30,8 +29,8 @@ use super::{
 
 /// No answer of a token endpoint is near this long; a list of devices may take a part of it.
 const LONGEST_BODY: usize = 256 * 1024;
-/// What grows beyond this leaves copies of its beginning in memory.
-const USUAL_BODY: usize = 8 * 1024;
+/// Most answers are not longer, in bytes.
+const USUAL_BODY: usize = 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client with every guard on, and what it met.
@@ -139,11 +138,11 @@ impl Http {
         if !response.status().is_success() && http_status.is_none() {
             return Err(VendorError::new(Class::Ambiguous, Code::VendorBusy).with_status(status));
         }
-        let mut body = Zeroizing::new(Vec::with_capacity(USUAL_BODY));
+        let mut body = SecretBuffer::with_capacity(USUAL_BODY);
         loop {
             let chunk = response.chunk().await;
             match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= LONGEST_BODY => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= LONGEST_BODY => body.extend(&chunk),
                 Ok(None) => break,
                 // What came of a cut answer is kept: it may hold the only copy of a token.
                 Err(_) if !body.is_empty() => break,

@@ -33,7 +33,7 @@ async fn stored(bench: &Bench) -> Record {
     let (store, _) = bench.open();
     let entry = store.load().into_iter().find(|it| it.account == id(FRONT)).unwrap();
     store.close().await.unwrap();
-    codec::decode(&entry.payload, entry.revision).unwrap()
+    codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap()
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl Memory {
     /// The record of an account as its last commit has it.
     pub(crate) fn record(&self, account: &AccountId) -> Option<Record> {
         let contents = self.0.lock().unwrap();
-        contents.newest.get(account).map(|it| codec::decode(&it.payload, it.revision).unwrap())
+        contents.newest.get(account).map(|it| codec::decode(&it.payload, &it.spent, it.revision).unwrap())
     }
 }
 
@@ -44,8 +44,8 @@ impl Store for Memory {
         let Commit { account, expected, payload, spent, .. } = commit;
         let mut contents = self.0.lock().unwrap();
         assert_eq!(contents.newest.get(&account).map_or(0, |it| it.revision), expected, "two wrote at once");
-        contents.spent.entry(account.clone()).or_default().extend(spent);
-        contents.newest.insert(account.clone(), Entry { account, revision: expected + 1, payload });
+        contents.spent.entry(account.clone()).or_default().extend(&spent);
+        contents.newest.insert(account.clone(), Entry { account, revision: expected + 1, payload, spent });
         Ok(expected + 1)
     }
 

@@ -23,7 +23,7 @@ fn passphrase() -> Secret {
 
 async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Record) {
     let payload = Zeroizing::new(codec::encode(record, None, true).to_vec());
-    let spent = vec![records::fingerprint(revision)];
+    let spent = record.spent.iter().copied().collect();
     store
         .commit(Commit { account: account(name), expected: revision - 1, payload, spent, needs_room: false })
         .await
@@ -35,7 +35,8 @@ async fn filled() -> (Bench, SledStore) {
     let bench = Bench::new();
     let (store, _) = bench.open();
     for revision in 1..=3 {
-        commit_record(&store, "front_door", revision, &records::everything()).await;
+        let record = Record { spent: [records::fingerprint(revision)].into(), ..records::everything() };
+        commit_record(&store, "front_door", revision, &record).await;
     }
     commit_record(&store, "home", 1, &records::plain()).await;
     store.put_note("ledger", b"{\"a\":\"note\"}".to_vec()).await.unwrap();
@@ -70,12 +71,15 @@ async fn a_backup_made_beside_a_running_store_comes_back_whole_under_another_key
     assert_eq!(store.note("ledger").unwrap(), b"{\"a\":\"note\"}");
     let mut entries = store.load();
     entries.sort_by(|one, two| one.account.cmp(&two.account));
-    let found = entries.iter().map(|it| codec::decode(&it.payload, it.revision).unwrap()).collect::<Vec<_>>();
+    let found =
+        entries.iter().map(|it| codec::decode(&it.payload, &it.spent, it.revision).unwrap()).collect::<Vec<_>>();
     let mut expected = [
         Record { revision: 3, unproven: true, ..records::everything() },
         Record { revision: 1, unproven: true, ..records::plain() },
     ];
     expected[0].forgotten[0].record.unproven = true;
+    // What earlier records remembered comes before what the newest one does.
+    expected[0].spent = [2, 1, 3].map(records::fingerprint).into();
     assert_eq!(found, expected);
     for revision in 1..=3 {
         let is_spent = store.is_spent(&account("front_door"), records::fingerprint(revision)).await.unwrap();

@@ -51,11 +51,12 @@ async fn a_store_of_the_first_version_opens_with_all_that_was_in_it() {
         assert!(report.is_clean() || lost.is_some(), "{report:?}");
         let mut found = BTreeMap::new();
         for entry in store.load() {
-            let record = codec::decode(&entry.payload, entry.revision).unwrap();
+            let record = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
             found.insert(entry.account.to_string(), record);
         }
         let front_door = Record { revision: 2, ..records::everything() };
-        let home = Record { revision: 1, ..records::plain() };
+        // What stood beside a document that named nothing spent.
+        let home = Record { revision: 1, spent: [records::fingerprint(1)].into(), ..records::plain() };
         let expected = [("front_door".to_owned(), front_door), ("home".to_owned(), home)];
         assert_eq!(found, BTreeMap::from(expected), "without {lost:?}");
         assert_eq!(store.note("ledger").as_deref(), Some(NOTE));

@@ -187,13 +187,13 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(record in forgetful(), answer in option::of(secret())) {
         let payload = encode(&record, answer.as_ref(), true);
-        prop_assert_eq!(decode(&payload, record.revision), Ok(record));
+        prop_assert_eq!(decode(&payload, &Vec::from(record.spent.clone()), record.revision), Ok(record));
     }
 
     #[test]
     fn where_access_tokens_are_not_to_be_stored_everything_else_is(record in forgetful()) {
         let payload = encode(&record, None, false);
-        prop_assert_eq!(decode(&payload, record.revision), Ok(without_access(record)));
+        prop_assert_eq!(decode(&payload, &Vec::from(record.spent.clone()), record.revision), Ok(without_access(record)));
     }
 
     #[test]
@@ -201,7 +201,7 @@ proptest! {
         let payload = encode(&record, None, true);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let length = (payload.len() as f64 * share) as usize;
-        prop_assert_eq!(decode(&payload[..length], 0), Err(CodecError::Damaged));
+        prop_assert_eq!(decode(&payload[..length], &[], 0), Err(CodecError::Damaged));
     }
 }
 
@@ -253,22 +253,35 @@ fn the_raw_answer_stands_beside_the_grant_that_was_read_from_it() {
 
 #[test]
 fn fields_that_a_later_version_added_are_passed_over_and_missing_ones_read_as_default() {
-    let decoded = decode(br#"{"v":1,"generation":4,"later":{"deep":[1]},"setbacks":{"later":true}}"#, 9);
+    let decoded = decode(br#"{"v":1,"generation":4,"later":{"deep":[1]},"setbacks":{"later":true}}"#, &[], 9);
     assert_eq!(decoded, Ok(Record { revision: 9, generation: 4, ..Record::default() }));
     let grant = r#"{"refresh":"R","issued_at":0,"refresh_updated_at":0,"generation":4,"later":1}"#;
-    let decoded = decode(format!(r#"{{"v":1,"current":{grant}}}"#).as_bytes(), 1).unwrap();
+    let decoded = decode(format!(r#"{{"v":1,"current":{grant}}}"#).as_bytes(), &[], 1).unwrap();
     assert_eq!(decoded.current.unwrap().refresh, Some(Secret::new("R")));
 }
 
 #[test]
 fn a_later_version_is_told_from_damage() {
-    assert_eq!(decode(br#"{"v":2,"generation":"in another form"}"#, 0), Err(CodecError::Newer));
+    assert_eq!(decode(br#"{"v":2,"generation":"in another form"}"#, &[], 0), Err(CodecError::Newer));
     for damaged in [&b""[..], b"{}", b"\xff", b"[]", br#"{"v":1,"generation":"x"}"#, br#"{"v":1}tail"#] {
-        assert_eq!(decode(damaged, 0), Err(CodecError::Damaged));
+        assert_eq!(decode(damaged, &[], 0), Err(CodecError::Damaged));
     }
 }
 
 #[test]
 fn a_fingerprint_that_cannot_be_read_is_damage_and_not_forgotten() {
-    assert_eq!(decode(br#"{"v":1,"spent":["0102030405060708","short"]}"#, 0), Err(CodecError::Damaged));
+    assert_eq!(decode(br#"{"v":1,"spent":["0102030405060708","short"]}"#, &[], 0), Err(CodecError::Damaged));
+}
+
+#[test]
+fn what_was_spent_stands_beside_the_document_or_as_earlier_versions_wrote_it_in_it() {
+    let many = Vec::from_iter((0..100).map(|it: u64| Fingerprint::from_bytes(it.to_be_bytes())));
+    let record = decode(br#"{"v":1}"#, &many, 1).unwrap();
+    assert!(record.spent.iter().eq(&many[100 - RECENT_SPENT..]));
+    assert_eq!(unpack(&pack(&record), 1), Ok(record.clone()));
+    let text = String::from_utf8(encode(&record, None, true).to_vec()).unwrap();
+    assert!(!text.contains(&many[99].to_string()));
+
+    let record = decode(br#"{"v":1,"spent":["0102030405060708"]}"#, &many, 1).unwrap();
+    assert_eq!(record.spent, [Fingerprint::from_bytes([1, 2, 3, 4, 5, 6, 7, 8])]);
 }
