@@ -1,43 +1,33 @@
 //! The service put together: store, vendors, keeper, link, bridge; and taken apart again in the right order.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+mod parts;
+
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
+
+pub(crate) use parts::{connect, http, link_settings, rights, store_settings};
 
 use crate::{
     account::AccountId,
     alert::Alerts,
     clock::Clock,
-    config::{AccountSettings, Settings, StoreKey},
-    homeassistant::{Announcer, AnnouncerSettings, Devices, House, Ledger},
-    keeper::{AT_A_TIME, Account, Grounds, Keeper, Reloaded, UnreadableRecord},
-    mqtt::{
-        Backoff, Link, LinkSettings, Qos, Subscription, TlsError, TlsSettings, Will,
-        bridge::{Bridge, LEDGER, OFFLINE},
-        commands::Commands,
-        probe::Right,
-        topics::Topics,
-    },
-    store::{CHECKPOINT_EVERY, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
-    vendor::{self, Http},
+    config::Settings,
+    homeassistant::Devices,
+    keeper::{AT_A_TIME, Grounds, Keeper, Reloaded, UnreadableRecord},
+    mqtt::{Backoff, Link, LinkSettings, TlsError, bridge::Bridge, commands::Commands, topics::Topics},
+    store::{OpenReport, SledStore, Store, StoreError},
+    vendor::Http,
     web::{self, AllowedHosts, PortTaken, Server, WebKey},
 };
 
-/// How long a broker keeps our session, so that a blip loses no command.
-const SESSION_EXPIRY: Duration = Duration::from_secs(300);
-/// A reconnect within this time is not announced as an outage.
-const WILL_DELAY: Duration = Duration::from_secs(10);
+use parts::{announcer, house, subscriptions};
+
 /// Three looks were missed.
 const SCHEDULE_HANGS_AFTER: Duration = Duration::from_secs(90);
 const STORE_HANGS_AFTER: Duration = Duration::from_secs(10);
-const OUTBOX_LIMIT: usize = 50_000;
 
 /// A running Latchkey.
 pub struct Service {
@@ -97,7 +87,7 @@ impl Service {
         let alert_http = settings.alert.as_ref().map(|_| Http::new(settings.keeper.call_timeout, clock.clone()));
         let alert_http = alert_http.transpose().map_err(StartError::Http)?;
         let (store, report) = SledStore::open(store_settings(&settings), clock.clone())?;
-        tell(&report);
+        report.tell();
         let fingerprints = store.fingerprint_key();
         let sled = Arc::new(store);
         let store: Arc<dyn Store> = sled.clone();
@@ -241,140 +231,5 @@ impl Vitals {
         }
         let answer = tokio::time::timeout(STORE_HANGS_AFTER, self.store.check_room()).await;
         answer.is_err().then_some("the store")
-    }
-}
-
-/// Connects every account to its vendor.
-pub(crate) fn connect(accounts: BTreeMap<AccountId, AccountSettings>, http: &Http) -> impl Iterator<Item = Account> {
-    accounts.into_values().map(|settings| Account { vendor: vendor::connect(&settings, http), settings })
-}
-
-pub(crate) fn http(settings: &Settings, clock: &Clock) -> Result<Http, StartError> {
-    Http::new(settings.keeper.call_timeout, clock.clone()).map_err(StartError::Http)
-}
-
-fn tell(report: &OpenReport) {
-    if report.created {
-        info!("a new store was made");
-    }
-    for account in &report.rolled_back {
-        warn!(%account, "the database had gone back to an older state; the journal mended it");
-    }
-    for account in &report.mended_from_sled {
-        warn!(%account, "the journal lacked the newest record; the database mended it");
-    }
-    for account in &report.outdated {
-        warn!(%account, "its newest record cannot be read; the tokens of an older one are tried once");
-    }
-    for account in &report.unreadable {
-        error!(%account, "no copy of its record can be read: give its tokens again with update_tokens");
-    }
-    if report.journal_missing {
-        warn!("the journal was missing and was made anew from the database");
-    }
-    if let Some(why) = &report.sled_unavailable {
-        warn!("the database cannot be opened at the moment ({why}); the journal serves alone");
-    }
-    if report.fingerprint_key_lost {
-        warn!("the key of the fingerprints was lost: tokens spent until now are not recognised");
-    }
-    if 0 < report.damaged_records {
-        warn!(records = report.damaged_records, "damaged records were found in the journal and stepped over");
-    }
-    if report.torn_tail {
-        info!("the last write before the stop was incomplete and was cut off");
-    }
-    if let Some(folder) = &report.sled_set_aside {
-        warn!(folder = %folder.display(), "the database was damaged; it was set aside and rebuilt from the journal");
-    }
-}
-
-pub(crate) fn store_settings(settings: &Settings) -> StoreSettings {
-    let key = match &settings.store.key {
-        StoreKey::Given(key) => KeySource::Given(key.clone()),
-        StoreKey::File(path) => KeySource::File(path.clone()),
-    };
-    StoreSettings { path: settings.store.path.clone(), key, checkpoint_every: CHECKPOINT_EVERY }
-}
-
-/// `device_topics`: where the devices are announced.
-pub(crate) fn link_settings(settings: &Settings, device_topics: impl Iterator<Item = String>) -> LinkSettings {
-    let mqtt = &settings.mqtt;
-    let topics = Topics::new(&mqtt.base_topic);
-    let mut subscriptions = subscriptions(settings, &topics);
-    if settings.home_assistant.discovery {
-        subscriptions.extend(device_topics.map(Subscription::live));
-    }
-    LinkSettings {
-        host: mqtt.host.clone(),
-        port: mqtt.port,
-        client_id: mqtt.client_id.clone(),
-        credentials: mqtt
-            .username
-            .clone()
-            .map(|name| (name, mqtt.password.clone().unwrap_or_else(|| crate::account::Secret::new("")))),
-        tls: mqtt.tls.as_ref().map(|tls| TlsSettings {
-            ca_file: tls.ca_file.clone(),
-            client_cert_file: tls.client.as_ref().map(|it| it.cert_file.clone()),
-            client_key_file: tls.client.as_ref().map(|it| it.key_file.clone()),
-        }),
-        keep_alive: mqtt.keep_alive,
-        session_expiry: SESSION_EXPIRY,
-        will: Some(Will { topic: topics.bridge_state(), payload: OFFLINE.into(), delay: WILL_DELAY }),
-        subscriptions,
-        echo_topic: Some(topics.echo()),
-        outbox_limit: OUTBOX_LIMIT,
-        backoff: Backoff::default(),
-    }
-}
-
-/// All but those to the topics of devices. What acts on the house at QoS 0, so that the broker never queues it for later;
-/// tokens at QoS 1.
-fn subscriptions(settings: &Settings, topics: &Topics) -> Vec<Subscription> {
-    let command = |(filter, acts_on_house): (String, bool)| {
-        Subscription::new(filter, if acts_on_house { Qos::AtMostOnce } else { Qos::AtLeastOnce })
-    };
-    let mut subscriptions: Vec<Subscription> = topics.command_filters().into_iter().map(command).collect();
-    // What we retained in an earlier life tells whether the store has become an older one meanwhile.
-    subscriptions.push(Subscription { no_local: false, ..Subscription::new(topics.state_filter(), Qos::AtMostOnce) });
-    if settings.home_assistant.discovery {
-        subscriptions.push(Subscription::live(settings.home_assistant.birth_topic.as_str()));
-    }
-    subscriptions
-}
-
-/// What the broker has to let us do.
-pub(crate) fn rights(settings: &Settings) -> Vec<Right> {
-    // No id of an account has a hyphen.
-    let nobody = format!("check-{:08x}", fastrand::u32(..));
-    let mut rights = Topics::new(&settings.mqtt.base_topic).rights(&settings.mqtt.reply_prefix, &nobody);
-    if settings.home_assistant.discovery {
-        let prefix = settings.home_assistant.discovery_prefix.as_str();
-        let (filter, sample) = (format!("{prefix}/device/+/config"), Some(format!("{prefix}/device/{nobody}/config")));
-        rights.push(Right { filter, sample, reads: true, writes: true });
-        let filter = settings.home_assistant.birth_topic.as_str().to_owned();
-        rights.push(Right { filter, sample: None, reads: true, writes: false });
-    }
-    rights
-}
-
-fn announcer(settings: &Settings, store: &dyn Store, devices: &Devices, keeper: &Keeper) -> Announcer {
-    let ledger: Ledger = store.note(LEDGER).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let announcer_settings = AnnouncerSettings {
-        discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
-        birth_payload: settings.home_assistant.birth_payload.clone(),
-        announce_delay: settings.home_assistant.announce_delay,
-    };
-    let announcements = devices.announcements(|account| keeper.inventory(account));
-    Announcer::new(announcer_settings, ledger, announcements)
-}
-
-fn house(settings: &Settings) -> House {
-    House {
-        discovery_prefix: settings.home_assistant.discovery_prefix.as_str().to_owned(),
-        base_topic: settings.mqtt.base_topic.as_str().to_owned(),
-        instance: (!settings.instance.is_default()).then(|| settings.instance.to_string()),
-        version: env!("CARGO_PKG_VERSION"),
-        public_url: settings.web.public_url.as_ref().map(|it| it.as_str().to_owned()),
     }
 }
