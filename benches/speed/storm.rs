@@ -51,6 +51,7 @@ fn storm_of(n_accounts: usize, at_once: usize, form: Form) -> Vec<Row> {
         let before = service.used();
         sleep(due_at.saturating_duration_since(Instant::now())).await;
         let (took, mut manual) = watch(&clouds, &service, &mut talker, n_accounts).await;
+        assert!(took < REFRESH_EVERY, "the next storm began before the first one was over: give it a longer rhythm");
         let once = service.used();
         // They are due again when their time has passed: what is held of a renewal stays, and another one takes its place.
         wait_for_refreshes(&clouds, &service, QUIET + manual.len() + 2 * n_accounts).await;

@@ -62,7 +62,7 @@ impl Record {
             revision: self.revision,
             vendor: self.vendor.clone(),
             generation: self.generation,
-            spent: self.spent.clone(),
+            spent: std::mem::take(&mut self.spent),
             refresh_count: self.refresh_count,
             logins: Logins { code_requests: self.logins.code_requests.clone(), ..Logins::default() },
             forgotten: std::mem::take(&mut self.forgotten),

@@ -50,7 +50,8 @@ pub struct Record {
     pub last_attempt_at: Option<Timestamp>,
     pub last_refresh_at: Option<Timestamp>,
     pub refresh_count: u64,
-    /// The newest fingerprints of spent refresh tokens, oldest first, at most [`RECENT_SPENT`].
+    /// The newest fingerprints of spent refresh tokens, oldest first, at most [`RECENT_SPENT`]. New ones come behind those
+    /// that are known, whatever becomes of the record; what is forgotten has none of its own.
     pub spent: VecDeque<Fingerprint>,
     /// The update that was handled last, so that the same command delivered again gets the same reply.
     pub last_update: Option<HandledUpdate>,

@@ -24,9 +24,9 @@ pub(super) struct Held(RwLock<Form>);
 
 enum Form {
     Open(Arc<Record>),
-    /// As the store's codec writes it, with the access token, whether or not that is ever stored.
+    /// As the store's codec packs it, with the access token, whether or not that is ever stored.
     Packed {
-        document: Zeroizing<Box<[u8]>>,
+        bytes: Zeroizing<Box<[u8]>>,
         revision: u64,
     },
 }
@@ -60,15 +60,15 @@ impl Held {
     pub(super) fn record(&self) -> Arc<Record> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Form::Open(record) => record.clone(),
-            Form::Packed { document, revision } => Arc::new(unpacked(document, *revision)),
+            Form::Packed { bytes, revision } => Arc::new(unpacked(bytes, *revision)),
         }
     }
 
     /// Gives whether it was packed: it is not any more.
     fn unpack(&self) -> bool {
         let mut form = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Form::Packed { document, revision } = &*form else { return false };
-        *form = Form::Open(Arc::new(unpacked(document, *revision)));
+        let Form::Packed { bytes, revision } = &*form else { return false };
+        *form = Form::Open(Arc::new(unpacked(bytes, *revision)));
         true
     }
 
@@ -92,13 +92,13 @@ impl Held {
 
 impl Form {
     fn packed(record: &Record) -> Self {
-        let document = std::mem::take(&mut *codec::pack(record)).into_boxed_slice();
-        Self::Packed { document: Zeroizing::new(document), revision: record.revision }
+        let bytes = std::mem::take(&mut *codec::pack(record)).into_boxed_slice();
+        Self::Packed { bytes: Zeroizing::new(bytes), revision: record.revision }
     }
 }
 
-fn unpacked(document: &[u8], revision: u64) -> Record {
-    codec::unpack(document, revision).expect("what was packed here can be read here")
+fn unpacked(bytes: &[u8], revision: u64) -> Record {
+    codec::unpack(bytes, revision).expect("what was packed here can be read here")
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use super::{
     unsealed::Unsealed,
 };
 use crate::{
-    account::{AccountId, Fingerprint, Record, Secret},
+    account::{AccountId, Fingerprint, Record, Secret, SecretBuffer},
     clock::Clock,
 };
 
@@ -105,7 +105,8 @@ pub fn back_up(
         return Err(BackupError::Exists { path: to.into() });
     }
     let document = collect(settings, clock)?;
-    let plain = Zeroizing::new(serde_json::to_vec(&document).expect("a document of plain fields is JSON"));
+    let mut plain = SecretBuffer::with_capacity(64 * 1024);
+    serde_json::to_writer(&mut plain, &document).expect("a document of plain fields is JSON");
     let sealed = archive::seal(&plain, passphrase)?;
     let disk = disk::real();
     install(&*disk, to, &sealed).and_then(|_| disk.sync_folder(parent(to))).map_err(|error| BackupError::File {
@@ -148,7 +149,7 @@ pub fn restore(
     let key = hex::decode(document.fingerprint_key.secret().expose()).map(Zeroizing::new).unwrap_or_default();
     frames.push(sealer.seal(&Name::FingerprintKey, 1, &key)?);
     for (held, (account, record)) in document.accounts.iter().zip(&accounts) {
-        let content = record::pack(&held.spent, &codec::encode(record, None, true))?;
+        let content = record::pack(&newest_last(&held.spent, record), &codec::encode(record, None, true))?;
         frames.push(sealer.seal(&Name::Account(account.clone()), held.revision, &content)?);
     }
     for (name, text) in &document.notes {
@@ -190,12 +191,12 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     let mut accounts = Vec::new();
     for entry in entries {
         let damaged = |trouble| BackupError::Record { account: entry.account.clone(), trouble };
-        codec::decode(&entry.payload, &entry.spent, entry.revision).map_err(damaged)?;
+        let record = codec::decode(&entry.payload, &entry.spent, entry.revision).map_err(damaged)?;
         let text = std::str::from_utf8(&entry.payload).map_err(|_| damaged(CodecError::Damaged))?;
         accounts.push(Held {
             record: Stored::of(&Secret::new(text)),
             revision: entry.revision,
-            spent: newest_last(spent.of(&entry.account), entry.spent),
+            spent: newest_last(spent.of(&entry.account), &record),
             id: entry.account,
         });
     }
@@ -213,9 +214,10 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     })
 }
 
-fn newest_last(all: &[Fingerprint], newest: Vec<Fingerprint>) -> Vec<Fingerprint> {
-    let earlier = all.iter().copied().filter(|it| !newest.contains(it));
-    earlier.chain(newest.iter().copied()).collect()
+/// All fingerprints, those last that the record remembers.
+fn newest_last(all: &[Fingerprint], record: &Record) -> Vec<Fingerprint> {
+    let earlier = all.iter().filter(|it| !record.spent.contains(it));
+    earlier.chain(&record.spent).copied().collect()
 }
 
 /// Why what was under the seal is no backup of this version.

@@ -4,6 +4,8 @@
 //! These types mirror the domain's, which must not be serialisable. Fields are added and never change their meaning;
 //! a field that a document lacks reads as its default, so every later version opens what this one wrote.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -17,7 +19,8 @@ use crate::account::{
     Refusals, Secret, SecretBuffer, Setbacks, UpdateOutcome,
 };
 
-const VERSION: u32 = 1;
+/// In the first version a document named what was spent itself.
+const VERSION: u32 = 2;
 
 /// Most documents are not longer, in bytes.
 const USUAL_LENGTH: usize = 1024;
@@ -44,12 +47,10 @@ pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) ->
 
 /// Reads a record back, with the fingerprints of what it spent, oldest first; `revision` is the store's.
 pub fn decode(payload: &[u8], spent: &[Fingerprint], revision: u64) -> Result<Record, CodecError> {
-    let mut record = read(payload, revision)?;
-    // Earlier versions wrote them into the document as well.
-    if record.spent.is_empty() {
-        record.spent = spent[spent.len().saturating_sub(RECENT_SPENT)..].iter().copied().collect();
-    }
-    Ok(record)
+    let document = read(payload)?;
+    let spent = if document.v < VERSION { &document.spent } else { spent };
+    let spent = spent[spent.len().saturating_sub(RECENT_SPENT)..].iter().copied().collect();
+    Ok(Record { spent, ..document.into_record(revision) })
 }
 
 /// Writes all of a record, but for its revision.
@@ -64,13 +65,13 @@ pub(crate) fn unpack(packed: &[u8], revision: u64) -> Result<Record, CodecError>
     decode(payload, &spent, revision)
 }
 
-fn read(payload: &[u8], revision: u64) -> Result<Record, CodecError> {
+fn read(payload: &[u8]) -> Result<Document, CodecError> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,
     }
     match serde_json::from_slice::<Document>(payload) {
-        Ok(document) if document.v <= VERSION => Ok(document.into_record(revision)),
+        Ok(document) if document.v <= VERSION => Ok(document),
         Ok(_) => Err(CodecError::Newer),
         Err(_) => match serde_json::from_slice::<Versioned>(payload) {
             Ok(newer) if VERSION < newer.v => Err(CodecError::Newer),
@@ -116,8 +117,8 @@ struct Document {
     last_refresh_at: Option<Time>,
     #[serde(default, skip_serializing_if = "is_default")]
     refresh_count: u64,
-    /// Only in what is forgotten.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// As the first version wrote it.
+    #[serde(default, skip_serializing)]
     spent: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_update: Option<(Fingerprint, UpdateOutcome, u64)>,
@@ -181,8 +182,7 @@ impl Document {
         let forgotten = |it: &Forgotten| {
             // What another vendor's record holds was stored by the rule of that one, which may need it again.
             let persist_access = persist_access || it.record.vendor != record.vendor;
-            let spent = it.record.spent.iter().copied().collect();
-            (it.since.into(), Self { by_move: it.by_move, spent, ..Self::of(&it.record, None, persist_access) })
+            (it.since.into(), Self { by_move: it.by_move, ..Self::of(&it.record, None, persist_access) })
         };
         Self {
             v: VERSION,
@@ -276,7 +276,7 @@ impl Document {
             last_attempt_at: self.last_attempt_at.map(Timestamp::from),
             last_refresh_at: self.last_refresh_at.map(Timestamp::from),
             refresh_count: self.refresh_count,
-            spent: self.spent.into(),
+            spent: VecDeque::new(),
             last_update: self.last_update.map(last_update),
             unproven: self.unproven,
             last_login_at: self.last_login_at.map(Timestamp::from),

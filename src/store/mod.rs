@@ -6,7 +6,7 @@
 //!
 //! A way through: `open` puts the two side by side and mends what differs; `writer` is the one thread that
 //! writes and `upkeep` what it does in between; `journal` and `database` are the two copies, and `behind` is what the second
-//! is still to get; `frame`, `seal`, with its `cipher`, and `record` are what lies in them, `unsealed` is what the journal's hold; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk;
+//! is still to get; `frame`, `seal`, with its `cipher`, and `record` are what lies in them, `unsealed` is what the journal's hold, `report` is what was found; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk;
 //! `spent` is how sled keeps fingerprints. `backup` carries a store to another place, sealed with a passphrase by
 //! `archive`; `rotate` gives it another key.
 //!
@@ -110,7 +110,7 @@ pub trait Store: Send + Sync {
     async fn put_note(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
 
     /// Fails if a commit could not be taken at this moment (no room, read-only, folder gone, an earlier write that failed
-    /// and cannot be mended). Before a refresh token is spent, the commit of the attempt asks it itself.
+    /// and cannot be mended).
     async fn check_room(&self) -> Result<(), StoreError>;
 
     /// Makes sled durable and stops; every later call fails with [`StoreError::Closed`].
@@ -137,7 +137,7 @@ pub struct Commit {
     /// The fingerprints of all recently spent refresh tokens that the record remembers, oldest first. They are added to those
     /// known; giving one again does no harm, and brings it back if sled was lost.
     pub spent: Vec<Fingerprint>,
-    /// Not to be taken unless [`Store::check_room`] would say yes: what follows from it must find room, too.
+    /// Not to be taken unless what follows from it will find room, too, as before a refresh token is spent.
     pub needs_room: bool,
 }
 

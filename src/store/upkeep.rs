@@ -27,8 +27,8 @@ impl Writer {
         if now.saturating_sub(self.last_heal) >= LOOK_AGAIN {
             self.last_heal = now;
             self.heal();
-            // Without room for it, `check_room` says so to whoever asks.
-            let _ = self.ballast.ensure();
+            // Without room for it, whoever asks for room is told.
+            let _ = self.keep_room();
         }
         let is_due = self.is_dirty && now.saturating_sub(self.last_checkpoint) >= self.checkpoint_every;
         if is_due && let Err(error) = self.checkpoint_now() {
@@ -62,8 +62,7 @@ impl Writer {
         self.follow();
         self.database.checkpoint()?;
         let marker = self.sealer.seal(&Name::Checkpoint, last + 1, &[])?;
-        self.folder.check_in_place()?;
-        self.append(&[marker])?;
+        self.write(&[marker])?;
         self.is_dirty = false;
         Ok(())
     }
@@ -76,7 +75,7 @@ impl Writer {
     /// Brings a broken sled back, from its own files or, where those are damaged, from the journal alone.
     pub(super) fn heal(&mut self) {
         // What it lacks takes room.
-        if self.database.breakage().is_none() || self.ballast.ensure().is_err() {
+        if self.database.breakage().is_none() || self.keep_room().is_err() {
             return;
         }
         self.database.reopen();

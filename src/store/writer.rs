@@ -159,11 +159,10 @@ impl Writer {
         let mut frames = Vec::new();
         let mut revisions = HashMap::new();
         let needs_room = changes.iter().any(|it| matches!(it, Change::Commit { commit, .. } if commit.needs_room));
-        let in_place = self.folder.check_in_place();
         // Whether the journal can be written to shows in a moment.
-        let room = if needs_room && in_place.is_ok() { self.keep_room() } else { Ok(()) };
+        let room = if needs_room { self.keep_room() } else { Ok(()) };
         let outcomes: Vec<_> = changes.iter().map(|it| self.seal(it, &room, &mut revisions, &mut frames)).collect();
-        let written = in_place.and_then(|()| if frames.is_empty() { Ok(()) } else { self.append(&frames) });
+        let written = if frames.is_empty() { Ok(()) } else { self.write(&frames) };
         match &written {
             Ok(()) => self.counters.commits.fetch_add(frames.len() as u64, Relaxed),
             Err(error) => {
@@ -233,8 +232,9 @@ impl Writer {
         Ok(revision)
     }
 
-    /// Appends frames to the journal of a folder that is in its place; on a full disk the ballast makes room for them.
-    pub(super) fn append(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
+    /// Appends frames to the journal; on a full disk the ballast makes room for them.
+    pub(super) fn write(&mut self, frames: &[Sealed]) -> Result<(), StoreError> {
+        self.folder.check_in_place()?;
         let mut written = self.journal.append(frames);
         let is_full = written
             .as_ref()
@@ -283,7 +283,12 @@ impl Writer {
         self.keep_room()
     }
 
-    fn keep_room(&self) -> Result<(), StoreError> {
+    /// Makes the ballast where it is missing, and never in a folder that took the place of ours.
+    pub(super) fn keep_room(&self) -> Result<(), StoreError> {
+        if self.ballast.is_present() {
+            return Ok(());
+        }
+        self.folder.check_in_place()?;
         self.ballast.ensure().map_err(|error| StoreError::io("keep room in", self.folder.root(), &error))
     }
 

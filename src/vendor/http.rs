@@ -14,6 +14,7 @@ use reqwest::{
     header::{HeaderMap, HeaderValue},
 };
 use serde::de::IgnoredAny;
+use zeroize::Zeroizing;
 
 use crate::{
     account::{Class, Code, Secret, SecretBuffer},
@@ -149,7 +150,7 @@ impl Http {
                 Ok(Some(_)) | Err(_) => return Err(VendorError::new(Class::Ambiguous, Code::NoAnswer)),
             }
         }
-        let body = String::from_utf8_lossy(&body);
+        let body = Zeroizing::new(String::from_utf8_lossy(&body).into_owned());
         let body = body.trim_start_matches('\u{feff}');
         // By what it is and not by its declared type: careless backends call their JSON text/html.
         if body.trim_start().starts_with('<') {

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::{
-    account::{AccountId, Code},
+    account::{AccountId, Code, SecretBuffer},
     keeper::CommandError,
     mqtt::{payload, request::LONGEST_PAYLOAD},
 };
@@ -74,15 +74,15 @@ async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Option<Code>> {
     if limit < usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) {
         return Err(Some(Code::TooLarge));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+    let mut bytes = SecretBuffer::with_capacity(1024);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame.map_err(|_| None)?.into_data() else { continue };
         if limit < bytes.len() + data.len() {
             return Err(Some(Code::TooLarge));
         }
-        bytes.extend_from_slice(&data);
+        bytes.extend(&data);
     }
-    Ok(bytes)
+    Ok(bytes.into_bytes())
 }
 
 impl Payload {

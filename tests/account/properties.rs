@@ -241,6 +241,7 @@ impl Watched {
             Step::Forget => {}
             Step::Recall => {
                 let is_recalled = self.bench.record.recall();
+                prop_assert_eq!(&self.bench.record.spent, &before.spent);
                 prop_assert_eq!(is_recalled, before.held().next().is_none() && before.has_forgotten());
                 // What it was told before it was forgotten is not told anew.
                 let before = self.bench.record.clone();
@@ -259,6 +260,7 @@ impl Watched {
                 let there = self.bench.record.clone();
                 let left = self.bench.record.belong_to(to, self.bench.now);
                 prop_assert_eq!(left.is_some(), there.vendor.as_deref() != Some(to));
+                prop_assert_eq!(&self.bench.record.spent, &there.spent);
                 let before = self.bench.record.clone();
                 return self.check(&before);
             }
@@ -333,6 +335,8 @@ impl Watched {
     fn check(&self, before: &Record) -> Result<(), TestCaseError> {
         let record = &self.bench.record;
         prop_assert!(before.generation <= record.generation, "the generation went down");
+        let known = record.spent.iter().rev().skip_while(|it| !before.spent.contains(it));
+        prop_assert!(known.into_iter().all(|it| before.spent.contains(it)), "what is new is not behind what was known");
         for refresh in self.taken.difference(&self.spent) {
             prop_assert!(self.bench.is_held(refresh), "the last copy of {} is gone", refresh);
         }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use latchkey::{
-    account::{Record, Secret},
+    account::{RECENT_SPENT, Record, Secret},
     clock::Clock,
     store::{
         ArchiveError, BackupError, Commit, KeySource, Restored, SledStore, Store, StoreError, StoreSettings, back_up,
@@ -86,6 +86,28 @@ async fn a_backup_made_beside_a_running_store_comes_back_whole_under_another_key
         assert!(is_spent, "{revision}");
     }
     commit_record(&store, "home", 2, &records::plain()).await;
+}
+
+#[tokio::test]
+async fn what_a_record_remembers_to_be_spent_is_the_same_when_it_comes_back() {
+    let bench = Bench::new();
+    let (store, _) = bench.open();
+    let mut record = records::plain();
+    for revision in 1..=100 {
+        record.spent.push_back(records::fingerprint(revision));
+        if RECENT_SPENT < record.spent.len() {
+            record.spent.pop_front();
+        }
+        commit_record(&store, "home", revision, &record).await;
+    }
+    let file = back_up_to(&bench, "backup").unwrap();
+    let other = Bench::new();
+    assert_eq!(restore_to(&other, &file, false).unwrap().accounts[0].1.spent, record.spent);
+    let (store, _) = other.open();
+    let [entry] = &store.load()[..] else { panic!("there is one account") };
+    let found = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
+    assert_eq!(found.spent, record.spent);
+    assert!(store.is_spent(&entry.account, records::fingerprint(1)).await.unwrap());
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use latchkey::account::{
 /// Every field has a value of its own. A field that a later version adds has its default here.
 pub(crate) fn everything() -> Record {
     Record {
-        forgotten: [Forgotten { since: at(60), by_move: false, record: Record { revision: 0, ..full(9) } }].into(),
+        forgotten: [Forgotten {
+            since: at(60),
+            by_move: false,
+            record: Record { revision: 0, spent: Default::default(), ..full(9) },
+        }]
+        .into(),
         ..full(1)
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use latchkey::{
     account::Secret,
     clock::Clock,
-    store::{KeySource, SledStore, Store, StoreError, StoreSettings},
+    store::{Commit, KeySource, SledStore, Store, StoreError, StoreSettings},
 };
 
 use super::bench::{Bench, commit, contents, load, open, revisions, set_mode, settings};
@@ -92,7 +92,14 @@ async fn a_folder_that_was_swapped_under_way_takes_no_commit() {
     fs::rename(bench.path(), &elsewhere).unwrap();
     let gone = StoreError::Gone { folder: bench.path() };
     assert_eq!(store.check_room().await, Err(gone.clone()));
-    assert_eq!(store.commit(commit("home", 2)).await, Err(gone));
+    assert_eq!(store.commit(commit("home", 2)).await, Err(gone.clone()));
+    // What needs room makes the ballast where it is missing, and not in somebody else's folder.
+    fs::remove_file(elsewhere.join("ballast")).unwrap();
+    fs::create_dir(bench.path()).unwrap();
+    let attempt = || Commit { needs_room: true, ..commit("home", 2) };
+    assert_eq!(store.commit(attempt()).await, Err(gone));
+    assert_eq!(fs::read_dir(bench.path()).unwrap().count(), 0);
+    fs::remove_dir(bench.path()).unwrap();
     fs::rename(&elsewhere, bench.path()).unwrap();
-    assert_eq!(store.commit(commit("home", 2)).await, Ok(2));
+    assert_eq!(store.commit(attempt()).await, Ok(2));
 }

@@ -1,7 +1,7 @@
 //! What earlier versions wrote is read by this one, and what a later one wrote is left alone.
 //!
-//! `tests/fixtures/store/v1` was written by the first version, with invented content. A new fixture is written beside it
-//! where the format changes: `WRITE_STORE_FIXTURE=<folder> cargo test --test store the_fixture`.
+//! `tests/fixtures/store/v1` was written by the first version, with invented content, and `v2` by the first whose records do
+//! not name what was spent a second time. A new fixture is written beside them where the format changes: `WRITE_STORE_FIXTURE=<folder> cargo test --test store the_fixture`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -24,7 +24,8 @@ async fn the_fixture_can_be_written_again() {
     let Some(to) = std::env::var_os("WRITE_STORE_FIXTURE") else { return };
     let bench = Bench::new();
     let (store, _) = bench.open();
-    for (revision, record) in [(1, Record::default()), (2, records::everything())] {
+    let first = Record { spent: [records::fingerprint(1)].into(), ..Record::default() };
+    for (revision, record) in [(1, first), (2, records::everything())] {
         commit_record(&store, "front_door", revision, &record).await;
     }
     commit_record(&store, "home", 1, &records::plain()).await;
@@ -40,34 +41,39 @@ async fn the_fixture_can_be_written_again() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_version_opens_with_all_that_was_in_it() {
-    for lost in [None, Some("identity"), Some("db"), Some("journal")] {
-        let bench = bench_of("v1");
-        if let Some(lost) = lost {
-            let path = bench.path().join(lost);
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+async fn a_store_of_any_version_opens_with_all_that_was_in_it() {
+    for (version, spent) in [("v1", &[1, 2][..]), ("v2", &[1, 22, 23])] {
+        for lost in [None, Some("identity"), Some("db"), Some("journal")] {
+            opens_with_all_that_was_in_it(version, spent, lost).await;
         }
-        let (store, report) = bench.open();
-        assert!(report.is_clean() || lost.is_some(), "{report:?}");
-        let mut found = BTreeMap::new();
-        for entry in store.load() {
-            let record = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
-            found.insert(entry.account.to_string(), record);
-        }
-        let front_door = Record { revision: 2, ..records::everything() };
-        // What stood beside a document that named nothing spent.
-        let home = Record { revision: 1, spent: [records::fingerprint(1)].into(), ..records::plain() };
-        let expected = [("front_door".to_owned(), front_door), ("home".to_owned(), home)];
-        assert_eq!(found, BTreeMap::from(expected), "without {lost:?}");
-        assert_eq!(store.note("ledger").as_deref(), Some(NOTE));
-        for revision in 1..=2 {
-            let is_spent = store.is_spent(&account("front_door"), records::fingerprint(revision)).await.unwrap();
-            assert!(is_spent, "{revision} without {lost:?}");
-        }
-        let fingerprint = fs::read_to_string(fixture("v1").join("fingerprint")).unwrap();
-        assert_eq!(store.fingerprint_key().of(&Secret::new(TOKEN)).to_string(), fingerprint.trim());
-        commit_record(&store, "home", 2, &records::plain()).await;
     }
+}
+
+async fn opens_with_all_that_was_in_it(version: &str, spent: &[u64], lost: Option<&str>) {
+    let bench = bench_of(version);
+    if let Some(lost) = lost {
+        let path = bench.path().join(lost);
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
+    let (store, report) = bench.open();
+    assert!(report.is_clean() || lost.is_some(), "{report:?}");
+    let mut found = BTreeMap::new();
+    for entry in store.load() {
+        let record = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
+        found.insert(entry.account.to_string(), record);
+    }
+    let front_door = Record { revision: 2, ..records::everything() };
+    let home = Record { revision: 1, ..records::plain() };
+    let expected = [("front_door".to_owned(), front_door), ("home".to_owned(), home)];
+    assert_eq!(found, BTreeMap::from(expected), "{version} without {lost:?}");
+    assert_eq!(store.note("ledger").as_deref(), Some(NOTE));
+    for number in spent {
+        let is_spent = store.is_spent(&account("front_door"), records::fingerprint(*number)).await.unwrap();
+        assert!(is_spent, "{number}, {version} without {lost:?}");
+    }
+    let fingerprint = fs::read_to_string(fixture(version).join("fingerprint")).unwrap();
+    assert_eq!(store.fingerprint_key().of(&Secret::new(TOKEN)).to_string(), fingerprint.trim());
+    commit_record(&store, "home", 2, &records::plain()).await;
 }
 
 #[tokio::test]
@@ -108,7 +114,7 @@ async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Re
         account: account(name),
         expected: revision - 1,
         payload: Zeroizing::new(codec::encode(record, Some(&Secret::new("{\"raw\":1}")), true).to_vec()),
-        spent: vec![records::fingerprint(revision)],
+        spent: record.spent.iter().copied().collect(),
         needs_room: false,
     };
     store.commit(commit).await.unwrap();

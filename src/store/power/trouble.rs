@@ -103,6 +103,7 @@ async fn a_disk_that_became_read_only_is_named_and_served_from_and_written_to_wh
     let read_only = StoreError::ReadOnly { folder: bench.base.path().join("store") };
     assert_eq!(store.check_room().await, Err(read_only.clone()));
     assert_eq!(store.commit(commit(2)).await, Err(read_only.clone()));
+    assert_eq!(store.commit(Commit { needs_room: true, ..commit(2) }).await, Err(read_only.clone()));
     assert_eq!(store.put_note("ledger", b"x".to_vec()).await, Err(read_only.clone()));
     assert_eq!(store.note("ledger"), None, "a note that was not stored is not shown");
     drop(store);
