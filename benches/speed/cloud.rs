@@ -13,6 +13,8 @@ use crate::rig::WITH_DEMO;
 pub(crate) struct Clouds {
     child: Child,
     described: Value,
+    /// A new one for each question would take the processor from what is measured.
+    client: reqwest::Client,
 }
 
 impl Clouds {
@@ -22,7 +24,7 @@ impl Clouds {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, described: serde_json::from_str(&line).unwrap() }
+        Self { child, described: serde_json::from_str(&line).unwrap(), client: reqwest::Client::new() }
     }
 
     /// The gate of the Akuvox cloud.
@@ -44,13 +46,13 @@ impl Clouds {
     pub(crate) async fn lift_rate_limit(&self) {
         let url = format!("{}/_sim/knobs", self.aqara());
         let body = json!({ "rate_limit_calls": null }).to_string();
-        reqwest::Client::new().post(url).body(body).send().await.unwrap().error_for_status().unwrap();
+        self.client.post(url).body(body).send().await.unwrap().error_for_status().unwrap();
     }
 
     /// How many refreshes the Akuvox cloud granted.
     pub(crate) async fn refreshes(&self) -> u64 {
         let url = format!("{}/_sim/counters", self.gate());
-        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["refreshes"].as_u64().unwrap()
     }
 }

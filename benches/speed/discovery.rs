@@ -29,7 +29,7 @@ pub(crate) fn discovery(form: Form) -> Vec<Row> {
     let issued_at = Timestamp::now();
     let held = (0..n_accounts).map(|number| {
         let (id, access) = (format!("account_{number}"), Some(format!("{number:032x}")));
-        Held { id, access, refresh: format!("{:032x}", fastrand::u128(..)), issued_at }
+        Held { id, access, refresh: format!("{:032x}", fastrand::u128(..)), issued_at, n_spent: 0 }
     });
     let held: Vec<Held> = held.collect();
     for it in &held {

@@ -120,13 +120,14 @@ fn five_accounts(mosquitto: &Mosquitto, clouds: &Clouds) -> House {
             access: Some(tokens["token"].as_str().unwrap().to_owned()),
             refresh: tokens["refresh_token"].as_str().unwrap().to_owned(),
             issued_at,
+            n_spent: 0,
         });
     }
     for (number, id) in ["home", "cabin"].into_iter().enumerate() {
         let tokens = clouds.account("aqara", number);
         house.add_aqara(id, clouds.aqara(), tokens, "");
         let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
-        held.push(Held { id: id.to_owned(), access: None, refresh, issued_at });
+        held.push(Held { id: id.to_owned(), access: None, refresh, issued_at, n_spent: 0 });
     }
     house.hold(held);
     house

@@ -99,8 +99,15 @@ impl Bench {
                 access: Some(text("akuvox", "token")),
                 refresh: text("akuvox", "refresh_token"),
                 issued_at,
+                n_spent: 0,
             },
-            Held { id: "home".to_owned(), access: None, refresh: text("aqara", "refresh_token"), issued_at },
+            Held {
+                id: "home".to_owned(),
+                access: None,
+                refresh: text("aqara", "refresh_token"),
+                issued_at,
+                n_spent: 0,
+            },
         ]);
         let service = house.run_connected(Path::new(WITH_DEMO));
         Self { mosquitto, clouds, house, service }

@@ -3,6 +3,7 @@
 use std::{thread, time::Duration};
 
 use jiff::Timestamp;
+use latchkey::account::RECENT_SPENT;
 
 use crate::{
     Form, build,
@@ -17,9 +18,12 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 pub(crate) fn rest(form: Form) -> Vec<Row> {
     let n_accounts = form.of(100_000, 2000);
-    let (none, _) = at_rest(1);
-    let (many, started_in) = at_rest(n_accounts);
-    let each = (many.resident.saturating_sub(none.resident)) as f64 / (n_accounts - 1) as f64 / 1024.0;
+    let (none, _) = at_rest(1, 0);
+    let (many, started_in) = at_rest(n_accounts, 0);
+    let kib_each = |used: Use, n: usize| used.resident.saturating_sub(none.resident) as f64 / (n - 1) as f64 / 1024.0;
+    let each = kib_each(many, n_accounts);
+    let n_old = n_accounts / 10;
+    let (old, _) = at_rest(n_old, RECENT_SPENT);
     vec![
         Row::new(
             format!("{n_accounts} accounts at rest: memory"),
@@ -38,10 +42,15 @@ pub(crate) fn rest(form: Form) -> Vec<Row> {
             format!("{:.2} s", started_in.as_secs_f64()),
             started_in <= Duration::from_secs(3),
         ),
+        Row::plain(
+            format!("{n_old} accounts at rest that remember {RECENT_SPENT} spent tokens each: memory"),
+            format!("{:.2} KiB an account", kib_each(old, n_old)),
+        ),
     ]
 }
 
-fn at_rest(n_accounts: usize) -> (Use, Duration) {
+/// `n_spent`: how many tokens each account spent before.
+fn at_rest(n_accounts: usize, n_spent: usize) -> (Use, Duration) {
     let mosquitto = Mosquitto::start();
     let mut house = House::new(mosquitto.port, "");
     // A hundred thousand devices are nothing that Home Assistant could show.
@@ -56,6 +65,7 @@ fn at_rest(n_accounts: usize) -> (Use, Duration) {
         access: Some(format!("{:032x}", fastrand::u128(..))),
         refresh: format!("{:032x}", fastrand::u128(..)),
         issued_at,
+        n_spent,
     };
     house.hold(ids.into_iter().map(held).collect());
     let service = house.run(&build::shipped());

@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Extras, Grant, Record, Secret},
+    account::{AccountId, Extras, Fingerprint, Grant, Record, Secret},
     clock::Clock,
     store::{CHECKPOINT_EVERY, Commit, KeySource, SledStore, Store, StoreSettings, codec},
 };
@@ -52,12 +52,13 @@ pub(crate) struct Use {
     pub(crate) wakeups: u64,
 }
 
-/// One account's tokens, when they were issued, and how long their access token lives.
+/// One account's tokens, when they were issued, and how many were spent before them.
 pub(crate) struct Held {
     pub(crate) id: String,
     pub(crate) access: Option<String>,
     pub(crate) refresh: String,
     pub(crate) issued_at: Timestamp,
+    pub(crate) n_spent: usize,
 }
 
 impl House {
@@ -220,9 +221,11 @@ impl Held {
         };
         // Of Aqara's tokens a store holds only the one.
         let vendor = Some(if self.access.is_some() { "akuvox" } else { "aqara" }.into());
-        let record = Record { vendor, generation: 1, current: Some(grant), ..Record::default() };
+        let spent = (0..self.n_spent).map(|_| Fingerprint::from_bytes(fastrand::u64(..).to_be_bytes()));
+        let record =
+            Record { vendor, generation: 1, current: Some(grant), spent: spent.collect(), ..Record::default() };
         let account: AccountId = self.id.parse().unwrap();
         let payload = codec::encode(&record, None, true);
-        Commit { account, expected: 0, payload, spent: Vec::new(), needs_room: false }
+        Commit { account, expected: 0, payload, spent: record.spent.into(), needs_room: false }
     }
 }

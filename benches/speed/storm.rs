@@ -74,14 +74,14 @@ fn storm_of(n_accounts: usize, at_once: usize, form: Form) -> Vec<Row> {
             ),
             Row::new(
                 "its memory, at most, when all are renewed again",
-                "as the first time",
+                "within 5 % of the first time",
                 format!(
                     "{:.1} MB; {:.1} MB the first time, {:.1} MB before",
                     megabytes(twice.most_resident),
                     megabytes(once.most_resident),
                     megabytes(before.resident)
                 ),
-                twice.most_resident as f64 <= 1.02 * once.most_resident as f64,
+                twice.most_resident as f64 <= 1.05 * once.most_resident as f64,
             ),
             Row::new(
                 format!("a manual refresh during it, {} of them", manual.len()),
@@ -101,7 +101,7 @@ pub(crate) fn due_together(
     lead: Duration,
     at_once: usize,
 ) -> (House, Instant) {
-    let mut house = House::new(mosquitto.port, &format!("refreshes_per_host = {at_once}"));
+    let mut house = House::new(mosquitto.port, &format!("refreshes_per_host = {}", per_host(at_once)));
     // Else ten thousand devices would be announced meanwhile, which is another figure.
     house.alter("announce_delay = \"1s\"", "discovery = false");
     let due_at = Instant::now() + lead;
@@ -110,7 +110,7 @@ pub(crate) fn due_together(
     let held = |number: usize, id: String, issued_at| {
         let tokens = clouds.account("akuvox", number);
         let text = |key: &str| tokens[key].as_str().unwrap().to_owned();
-        Held { id, access: Some(text("token")), refresh: text("refresh_token"), issued_at }
+        Held { id, access: Some(text("token")), refresh: text("refresh_token"), issued_at, n_spent: 0 }
     };
     let mut all = Vec::with_capacity(n_accounts + 1);
     for number in 0..n_accounts {
@@ -122,6 +122,12 @@ pub(crate) fn due_together(
     all.push(held(n_accounts, CALM.to_owned(), Timestamp::now()));
     house.hold(all);
     (house, due_at)
+}
+
+/// The limit at a host with which so many accounts that are due have their turn at a time: of four or more one in four is for
+/// whoever asks.
+fn per_host(at_once: usize) -> usize {
+    (at_once..).find(|it| it - it / 4 == at_once).unwrap()
 }
 
 /// How long it takes until the cloud has granted them all, and what manual refreshes of the other account took meanwhile.

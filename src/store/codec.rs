@@ -19,8 +19,10 @@ use crate::account::{
     Refusals, Secret, SecretBuffer, Setbacks, UpdateOutcome,
 };
 
-/// In the first version a document named what was spent itself.
 const VERSION: u32 = 2;
+
+/// From this version on a document does not name what was spent.
+const SPENT_BESIDE: u32 = 2;
 
 /// Most documents are not longer, in bytes.
 const USUAL_LENGTH: usize = 1024;
@@ -48,7 +50,7 @@ pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) ->
 /// Reads a record back, with the fingerprints of what it spent, oldest first; `revision` is the store's.
 pub fn decode(payload: &[u8], spent: &[Fingerprint], revision: u64) -> Result<Record, CodecError> {
     let document = read(payload)?;
-    let spent = if document.v < VERSION { &document.spent } else { spent };
+    let spent = if document.v < SPENT_BESIDE { &document.spent } else { spent };
     let spent = spent[spent.len().saturating_sub(RECENT_SPENT)..].iter().copied().collect();
     Ok(Record { spent, ..document.into_record(revision) })
 }
@@ -117,7 +119,7 @@ struct Document {
     last_refresh_at: Option<Time>,
     #[serde(default, skip_serializing_if = "is_default")]
     refresh_count: u64,
-    /// As the first version wrote it.
+    /// Read only, of a document before [`SPENT_BESIDE`].
     #[serde(default, skip_serializing)]
     spent: Vec<Fingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
