@@ -141,7 +141,7 @@ impl Store for NoStore {
         self.refuse()
     }
 
-    async fn is_spent(&self, _: &AccountId, _: Fingerprint) -> Result<bool, StoreError> {
+    async fn is_spent(&self, _: &[AccountId], _: Fingerprint) -> Result<bool, StoreError> {
         Ok(false)
     }
 

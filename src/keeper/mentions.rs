@@ -34,8 +34,10 @@ struct Index {
 const FEW: usize = 1000;
 
 impl Mentions {
-    pub(super) fn new(fingerprints: FingerprintKey) -> Self {
-        Self { fingerprints, known: Mutex::default() }
+    /// With room for so many tokens: a table that grows leaves a hole where the smaller one was.
+    pub(super) fn with_room(n_tokens: usize, fingerprints: FingerprintKey) -> Self {
+        let now = Index { tokens: HashMap::with_capacity(n_tokens), ..Index::default() };
+        Self { fingerprints, known: Mutex::new(Known { now, ..Known::default() }) }
     }
 
     /// Takes in what the record `next` mentions and the one `before` it did not, and puts it in place by `replace`: nobody
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn an_account_is_found_by_what_it_holds_and_by_what_it_spent_until_its_record_says_so_no_more() {
         let key = FingerprintKey::from_bytes([1; 32]);
-        let mentions = Mentions::new(key.clone());
+        let mentions = Mentions::with_room(0, key.clone());
         let of = |token: &str| key.of(&Secret::new(token));
         let (home, cabin): (AccountId, AccountId) = ("home".parse().unwrap(), "cabin".parse().unwrap());
         mentions.note(&home, &Record::default(), &holding("0".to_owned()), || {});

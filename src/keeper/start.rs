@@ -94,6 +94,8 @@ impl Keeper {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, first) = broadcast::channel(NOTICES);
         let mut entries: HashMap<_, _> = store.load().into_iter().map(|it| (it.account.clone(), it)).collect();
+        // One that is held, and those that are remembered.
+        let n_tokens = entries.values().map(|it| 1 + it.spent.len()).sum();
         let shared = Arc::new(Shared {
             roster: RwLock::default(),
             fingerprints: fingerprints.clone(),
@@ -104,7 +106,7 @@ impl Keeper {
             common: Arc::new(Common {
                 clock: clock.clone(),
                 store: store.clone(),
-                mentions: Mentions::new(fingerprints),
+                mentions: Mentions::with_room(n_tokens, fingerprints),
                 notices,
                 desk: Desk::default(),
             }),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    Shared,
+    AT_A_TIME, Shared,
     command::{CommandError, Reply, ReplyData},
     flight::{Errand, Flight, Landing},
     keeping::Keeping,
@@ -167,8 +167,8 @@ impl Shared {
         // What no record remembers any more.
         let accounts: Vec<AccountId> = roster.hearts().map(|(id, _, _)| id.clone()).collect();
         drop(roster);
-        for account in &accounts {
-            if self.store().is_spent(account, fingerprint).await? {
+        for some in accounts.chunks(AT_A_TIME) {
+            if self.store().is_spent(some, fingerprint).await? {
                 return Ok(true);
             }
         }

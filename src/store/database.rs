@@ -126,9 +126,17 @@ impl Database {
         Ok(has_news)
     }
 
-    pub(super) fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        let account = account.clone();
-        self.with(move |database| spent::contains(database, &account, fingerprint))
+    /// Whether any of these accounts spent it.
+    pub(super) fn is_spent(&mut self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let accounts = accounts.to_vec();
+        self.with(move |database| {
+            for account in &accounts {
+                if spent::contains(database, account, fingerprint)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     /// All spent fingerprints, as they are kept.

@@ -100,8 +100,9 @@ pub trait Store: Send + Sync {
     /// After any other error nothing was changed, and the next commit may work again.
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError>;
 
-    /// Whether this account ever spent a refresh token with this fingerprint.
-    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError>;
+    /// Whether any of these accounts ever spent a refresh token with this fingerprint. A thousand accounts take some
+    /// milliseconds, for which commits wait.
+    async fn is_spent(&self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError>;
 
     /// A small named document that belongs to no account, as it was last put; nothing where there is none.
     fn note(&self, name: &str) -> Option<Vec<u8>>;

@@ -106,9 +106,9 @@ impl Store for SledStore {
         self.ask(|reply| Request::Change(Change::Commit { commit, reply })).await
     }
 
-    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        let account = account.clone();
-        self.ask(|reply| Request::IsSpent { account, fingerprint, reply }).await
+    async fn is_spent(&self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let accounts = accounts.to_vec();
+        self.ask(|reply| Request::IsSpent { accounts, fingerprint, reply }).await
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {

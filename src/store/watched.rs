@@ -42,8 +42,8 @@ impl<W: Fn(&AccountId, &Record) + Send + Sync> Store for Watched<W> {
         Ok(revision)
     }
 
-    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        self.store.is_spent(account, fingerprint).await
+    async fn is_spent(&self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.store.is_spent(accounts, fingerprint).await
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {

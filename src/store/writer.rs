@@ -44,7 +44,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Request {
     Change(Change),
     Record { account: AccountId, reply: Reply<Option<Entry>> },
-    IsSpent { account: AccountId, fingerprint: Fingerprint, reply: Reply<bool> },
+    IsSpent { accounts: Vec<AccountId>, fingerprint: Fingerprint, reply: Reply<bool> },
     CheckRoom { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -113,8 +113,8 @@ impl Writer {
                 Request::Record { account, reply } => {
                     let _ = reply.send(self.record(&account));
                 }
-                Request::IsSpent { account, fingerprint, reply } => {
-                    let _ = reply.send(self.is_spent(&account, fingerprint));
+                Request::IsSpent { accounts, fingerprint, reply } => {
+                    let _ = reply.send(self.is_spent(&accounts, fingerprint));
                 }
                 Request::CheckRoom { reply } => {
                     // What sled lacks takes room, too.
@@ -264,15 +264,18 @@ impl Writer {
         Ok(Some(Entry { account: account.clone(), revision: sealed.revision, payload, spent }))
     }
 
-    fn is_spent(&mut self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
+    fn is_spent(&mut self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
         self.heal();
-        if self.behind.has_spent(account, fingerprint) {
+        if accounts.iter().any(|it| self.behind.has_spent(it, fingerprint)) {
             return Ok(true);
         }
-        let known = self.database.is_spent(account, fingerprint);
+        let known = self.database.is_spent(accounts, fingerprint);
         // Without sled the journal can still say yes, but not no.
-        if known.is_err() && self.spent_in_journal()?.of(account).contains(&fingerprint) {
-            return Ok(true);
+        if known.is_err() {
+            let spent = self.spent_in_journal()?;
+            if accounts.iter().any(|it| spent.of(it).contains(&fingerprint)) {
+                return Ok(true);
+            }
         }
         known
     }
@@ -416,8 +419,8 @@ mod tests {
         assert!(matches!(bench.commit(2), Err(StoreError::Io { .. })));
         assert_eq!(bench.commit(2), Ok(2));
         assert_eq!(bench.commit(3), Ok(3));
-        assert!(!bench.writer.is_spent(&home(), spent(4)).unwrap());
-        assert!(bench.writer.is_spent(&home(), spent(3)).unwrap());
+        assert!(!bench.writer.is_spent(&[home()], spent(4)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(3)).unwrap());
     }
 
     #[test]
@@ -444,14 +447,14 @@ mod tests {
         assert_eq!(bench.commit(1), Ok(1));
         bench.writer.database.close();
         assert_eq!(bench.commit(2), Ok(2));
-        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
-        assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(2)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(1)).unwrap());
     }
 
     #[test]
     fn sled_follows_when_it_is_far_behind_and_before_anybody_relies_on_it() {
         let mut bench = bench();
-        let has = |bench: &mut Bench, number| bench.writer.database.is_spent(&home(), spent(number)).unwrap();
+        let has = |bench: &mut Bench, number| bench.writer.database.is_spent(&[home()], spent(number)).unwrap();
         bench.commit(1).unwrap();
         bench.writer.look_after();
         assert!(!has(&mut bench, 1), "whoever commits next would wait for it");
@@ -459,7 +462,7 @@ mod tests {
         bench.writer.look_after();
         assert!(has(&mut bench, 1));
         bench.commit(2).unwrap();
-        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(2)).unwrap());
         bench.commit(3).unwrap();
         bench.writer.checkpoint_now().unwrap();
         assert!(has(&mut bench, 3));
@@ -472,7 +475,7 @@ mod tests {
         bench.writer.database.close();
         fs::write(bench.writer.folder.path("db/conf"), b"no configuration at all").unwrap();
         assert_eq!(bench.commit(2), Ok(2));
-        assert!(bench.writer.is_spent(&home(), spent(1)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(1)).unwrap());
         assert!(bench.writer.folder.path("db.damaged-0").exists());
     }
 
@@ -490,8 +493,8 @@ mod tests {
         assert!(bench.writer.database.breakage().is_some());
         assert_eq!(bench.commit(2), Ok(2));
         fs::rename(&aside, &blobs).unwrap();
-        assert!(bench.writer.is_spent(&home(), spent(2)).unwrap());
-        assert!(bench.writer.database.is_spent(&home(), spent(1)).unwrap());
+        assert!(bench.writer.is_spent(&[home()], spent(2)).unwrap());
+        assert!(bench.writer.database.is_spent(&[home()], spent(1)).unwrap());
         let mut has_big_one = false;
         bench.writer.database.read(|_, value| has_big_one |= 100_000 < value.len()).unwrap();
         assert!(has_big_one, "the journal had it");

@@ -106,8 +106,8 @@ impl Store for Disk {
         Ok(revision)
     }
 
-    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        self.store.is_spent(account, fingerprint).await
+    async fn is_spent(&self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        self.store.is_spent(accounts, fingerprint).await
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {

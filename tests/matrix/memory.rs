@@ -49,8 +49,9 @@ impl Store for Memory {
         Ok(expected + 1)
     }
 
-    async fn is_spent(&self, account: &AccountId, fingerprint: Fingerprint) -> Result<bool, StoreError> {
-        Ok(self.0.lock().unwrap().spent.get(account).is_some_and(|it| it.contains(&fingerprint)))
+    async fn is_spent(&self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
+        let spent = &self.0.lock().unwrap().spent;
+        Ok(accounts.iter().filter_map(|it| spent.get(it)).any(|it| it.contains(&fingerprint)))
     }
 
     fn note(&self, name: &str) -> Option<Vec<u8>> {

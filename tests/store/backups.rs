@@ -82,7 +82,7 @@ async fn a_backup_made_beside_a_running_store_comes_back_whole_under_another_key
     expected[0].spent = [2, 1, 3].map(records::fingerprint).into();
     assert_eq!(found, expected);
     for revision in 1..=3 {
-        let is_spent = store.is_spent(&account("front_door"), records::fingerprint(revision)).await.unwrap();
+        let is_spent = store.is_spent(&[account("front_door")], records::fingerprint(revision)).await.unwrap();
         assert!(is_spent, "{revision}");
     }
     commit_record(&store, "home", 2, &records::plain()).await;
@@ -107,7 +107,7 @@ async fn what_a_record_remembers_to_be_spent_is_the_same_when_it_comes_back() {
     let [entry] = &store.load()[..] else { panic!("there is one account") };
     let found = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
     assert_eq!(found.spent, record.spent);
-    assert!(store.is_spent(&entry.account, records::fingerprint(1)).await.unwrap());
+    assert!(store.is_spent(std::slice::from_ref(&entry.account), records::fingerprint(1)).await.unwrap());
 }
 
 #[tokio::test]

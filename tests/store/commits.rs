@@ -18,9 +18,11 @@ async fn what_was_committed_is_there_after_a_restart() {
     assert!(report.is_clean() && !report.created, "{report:?}");
     assert_eq!(load(&store), revisions(&[("home", 3), ("work", 3)]));
     assert!(store.load().is_empty(), "the records are not kept in memory");
-    assert!(store.is_spent(&account("home"), fingerprint(2)).await.unwrap());
-    assert!(!store.is_spent(&account("home"), fingerprint(4)).await.unwrap());
-    assert!(!store.is_spent(&account("other"), fingerprint(2)).await.unwrap());
+    assert!(store.is_spent(&[account("home")], fingerprint(2)).await.unwrap());
+    assert!(!store.is_spent(&[account("home")], fingerprint(4)).await.unwrap());
+    assert!(!store.is_spent(&[account("other")], fingerprint(2)).await.unwrap());
+    assert!(store.is_spent(&[account("other"), account("home")], fingerprint(2)).await.unwrap());
+    assert!(!store.is_spent(&[], fingerprint(2)).await.unwrap());
     assert_eq!(store.commit(commit("home", 4)).await, Ok(4));
 }
 
@@ -44,7 +46,7 @@ async fn very_many_accounts_are_all_there_after_a_restart_and_after_damage() {
     let (store, report) = bench.open();
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(load(&store), expected);
-    assert!(store.is_spent(&account("account_5999"), fingerprint(1)).await.unwrap());
+    assert!(store.is_spent(&[account("account_5999")], fingerprint(1)).await.unwrap());
     assert_eq!(store.commit(commit("account_5999", 2)).await, Ok(2));
     expected.insert("account_5999".to_owned(), 2);
     store.close().await.unwrap();

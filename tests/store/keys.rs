@@ -22,7 +22,7 @@ async fn a_changed_key_opens_everything_and_the_old_one_nothing() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(load(&store).values().copied().collect::<Vec<_>>(), [5, 5]);
     for revision in 1..=5 {
-        assert!(store.is_spent(&account("work"), fingerprint(revision)).await.unwrap());
+        assert!(store.is_spent(&[account("work")], fingerprint(revision)).await.unwrap());
     }
     drop(store);
     let with_old_key = StoreSettings { key: KeySource::File(old.path().join("key")), ..settings(&bench.path()) };

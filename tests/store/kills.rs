@@ -168,7 +168,7 @@ async fn a_kill_while_the_store_opens_never_keeps_it_from_opening_again() {
         assert!(!report.fingerprint_key_lost && (expect_mended || report.is_clean()), "{place}");
         let expected = [("home", newest), ("work", newest)].map(|(name, revision)| (name.to_owned(), revision));
         assert_eq!(load(&store), BTreeMap::from(expected), "{place}");
-        assert!(store.is_spent(&account("home"), fingerprint(newest)).await.unwrap(), "{place}");
+        assert!(store.is_spent(&[account("home")], fingerprint(newest)).await.unwrap(), "{place}");
         if round % 7 == 0 {
             store.close().await.unwrap();
             drop(store);
@@ -239,7 +239,7 @@ async fn a_kill_while_the_key_is_changed_leaves_one_that_opens_everything() {
         let expected = [("home", newest), ("work", newest)].map(|(name, revision)| (name.to_owned(), revision));
         assert_eq!(load(&store), BTreeMap::from(expected), "round {round}");
         for revision in 1..=newest {
-            assert!(store.is_spent(&account("home"), fingerprint(revision)).await.unwrap(), "round {round}");
+            assert!(store.is_spent(&[account("home")], fingerprint(revision)).await.unwrap(), "round {round}");
         }
         newest += 1;
         for name in ["home", "work"] {

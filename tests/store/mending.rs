@@ -109,7 +109,7 @@ async fn a_database_that_rolled_back_is_noticed_and_mended() {
     assert_eq!(report.rolled_back, [account("home")]);
     assert_eq!(store.stats().rollbacks, 1);
     assert_eq!(load(&store), revisions(&[("home", 3), ("work", 2)]));
-    assert!(store.is_spent(&account("home"), fingerprint(3)).await.unwrap());
+    assert!(store.is_spent(&[account("home")], fingerprint(3)).await.unwrap());
     drop(store);
     let (_store, report) = bench.open();
     assert!(report.is_clean(), "{report:?}");
@@ -137,7 +137,7 @@ async fn a_lost_sled_is_rebuilt_with_the_spent_fingerprints_that_records_carry()
     let (store, report) = bench.open();
     assert_eq!(report.rolled_back, [account("home")]);
     for revision in 1..=3 {
-        assert!(store.is_spent(&account("home"), fingerprint(revision)).await.unwrap(), "{revision}");
+        assert!(store.is_spent(&[account("home")], fingerprint(revision)).await.unwrap(), "{revision}");
     }
     assert_eq!(load(&store), revisions(&[("home", 3)]));
 }
@@ -163,7 +163,7 @@ async fn a_database_that_does_not_open_is_set_aside_and_rebuilt() {
     assert!(aside.file_name().unwrap().to_str().unwrap().starts_with("db.damaged-"));
     assert!(aside.join("db").exists());
     assert_eq!(load(&store), revisions(&[("home", 3)]));
-    assert!(store.is_spent(&account("home"), fingerprint(1)).await.unwrap());
+    assert!(store.is_spent(&[account("home")], fingerprint(1)).await.unwrap());
     drop(store);
     let (_store, report) = bench.open();
     assert!(report.is_clean(), "{report:?}");
@@ -192,6 +192,6 @@ async fn compaction_keeps_the_newest_of_everything() {
     assert_eq!(load(&store), revisions(&[("home", revision + 1), ("quiet", 1)]));
     assert_eq!(store.note("ledger").unwrap(), b"kept");
     for spent in 1..=revision {
-        assert!(store.is_spent(&account("home"), fingerprint(spent)).await.unwrap(), "{spent}");
+        assert!(store.is_spent(&[account("home")], fingerprint(spent)).await.unwrap(), "{spent}");
     }
 }

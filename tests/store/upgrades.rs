@@ -68,7 +68,7 @@ async fn opens_with_all_that_was_in_it(version: &str, spent: &[u64], lost: Optio
     assert_eq!(found, BTreeMap::from(expected), "{version} without {lost:?}");
     assert_eq!(store.note("ledger").as_deref(), Some(NOTE));
     for number in spent {
-        let is_spent = store.is_spent(&account("front_door"), records::fingerprint(*number)).await.unwrap();
+        let is_spent = store.is_spent(&[account("front_door")], records::fingerprint(*number)).await.unwrap();
         assert!(is_spent, "{number}, {version} without {lost:?}");
     }
     let fingerprint = fs::read_to_string(fixture(version).join("fingerprint")).unwrap();
