@@ -104,8 +104,8 @@ impl Keeper {
             quotas: Quotas::load(&*store),
             inventories: Inventories::new(store.clone()),
             common: Arc::new(Common {
-                clock: clock.clone(),
-                store: store.clone(),
+                clock,
+                store,
                 mentions: Mentions::with_room(n_tokens, fingerprints),
                 notices,
                 desk: Desk::default(),

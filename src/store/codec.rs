@@ -2,7 +2,8 @@
 //! at rest so, too.
 //!
 //! These types mirror the domain's, which must not be serialisable. Fields are added and never change their meaning;
-//! a field that a document lacks reads as its default, so every later version opens what this one wrote.
+//! a field that a document lacks reads as its default, so every later version opens what this one wrote. One that is
+//! written no more makes another version, which earlier ones leave alone.
 
 use std::collections::VecDeque;
 
