@@ -132,10 +132,9 @@ impl Login {
     }
 
     async fn commit(&mut self, answer: Option<&Secret>) {
-        let payload = codec::encode(&self.record, answer, true);
-        let spent = self.record.spent.iter().copied().collect();
-        let commit =
-            Commit { account: self.account.clone(), expected: self.record.revision, payload, spent, needs_room: false };
+        let record = codec::encode(&self.record, answer, true);
+        let expected = self.record.revision;
+        let commit = Commit { account: self.account.clone(), expected, record, needs_room: false };
         self.record.revision = self.store.commit(commit).await.unwrap();
     }
 }

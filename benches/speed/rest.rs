@@ -20,10 +20,9 @@ pub(crate) fn rest(form: Form) -> Vec<Row> {
     let n_accounts = form.of(100_000, 2000);
     let (none, _) = at_rest(1, 0);
     let (many, started_in) = at_rest(n_accounts, 0);
-    let kib_each = |used: Use, n: usize| used.resident.saturating_sub(none.resident) as f64 / (n - 1) as f64 / 1024.0;
-    let each = kib_each(many, n_accounts);
-    let n_old = n_accounts / 10;
-    let (old, _) = at_rest(n_old, RECENT_SPENT);
+    let kib_each = |used: Use| used.resident.saturating_sub(none.resident) as f64 / (n_accounts - 1) as f64 / 1024.0;
+    let each = kib_each(many);
+    let (old, old_started_in) = at_rest(n_accounts, RECENT_SPENT);
     vec![
         Row::new(
             format!("{n_accounts} accounts at rest: memory"),
@@ -43,8 +42,13 @@ pub(crate) fn rest(form: Form) -> Vec<Row> {
             started_in <= Duration::from_secs(3),
         ),
         Row::plain(
-            format!("{n_old} accounts at rest that remember {RECENT_SPENT} spent tokens each: memory"),
-            format!("{:.2} KiB an account", kib_each(old, n_old)),
+            format!("the same of accounts that remember {RECENT_SPENT} spent tokens each, as after a year"),
+            format!(
+                "{:.2} KiB an account ({:.1} MB at most), {:.2} s",
+                kib_each(old),
+                megabytes(old.most_resident),
+                old_started_in.as_secs_f64()
+            ),
         ),
     ]
 }

@@ -13,9 +13,9 @@ use std::{
 
 use jiff::Timestamp;
 use latchkey::{
-    account::{AccountId, Extras, Fingerprint, Grant, Record, Secret},
+    account::{AccountId, Extras, Fingerprint, Grant, Record, RefreshEnd, Secret},
     clock::Clock,
-    store::{CHECKPOINT_EVERY, Commit, KeySource, SledStore, Store, StoreSettings, codec},
+    store::{CHECKPOINT_EVERY, Commit, KeySource, Packed, SledStore, Store, StoreSettings, codec},
 };
 use tempfile::TempDir;
 
@@ -206,6 +206,30 @@ impl Use {
 }
 
 impl Held {
+    /// The record after many renewals, with the answer of the last one.
+    fn renewed(&self, record: Record) -> Packed {
+        let previous = record.current.clone().map(|it| {
+            let refresh = Some(Secret::new(format!("{:032x}", fastrand::u128(..))));
+            Box::new(Grant { refresh, refresh_end: Some(RefreshEnd::Spent), ..it })
+        });
+        let spent = (0..self.n_spent).map(|_| Fingerprint::from_bytes(fastrand::u64(..).to_be_bytes()));
+        let answer = format!(
+            r#"{{"err_code":"0","message":"success","datas":{{"token":"{}","refresh_token":"{}","token_valid":"604800"}}}}"#,
+            self.access.as_deref().unwrap_or_default(),
+            self.refresh
+        );
+        let record = Record {
+            previous,
+            generation: self.n_spent as u64,
+            last_attempt_at: Some(self.issued_at),
+            last_refresh_at: Some(self.issued_at),
+            refresh_count: self.n_spent as u64,
+            spent: spent.collect(),
+            ..record
+        };
+        codec::encode(&record, Some(&Secret::new(answer)), true)
+    }
+
     fn commit(&self) -> Commit {
         let grant = Grant {
             access: self.access.as_deref().map(Secret::new),
@@ -221,11 +245,9 @@ impl Held {
         };
         // Of Aqara's tokens a store holds only the one.
         let vendor = Some(if self.access.is_some() { "akuvox" } else { "aqara" }.into());
-        let spent = (0..self.n_spent).map(|_| Fingerprint::from_bytes(fastrand::u64(..).to_be_bytes()));
-        let record =
-            Record { vendor, generation: 1, current: Some(grant), spent: spent.collect(), ..Record::default() };
         let account: AccountId = self.id.parse().unwrap();
-        let payload = codec::encode(&record, None, true);
-        Commit { account, expected: 0, payload, spent: record.spent.into(), needs_room: false }
+        let record = Record { vendor, generation: 1, current: Some(grant), ..Record::default() };
+        let record = if 0 < self.n_spent { self.renewed(record) } else { codec::encode(&record, None, true) };
+        Commit { account, expected: 0, record, needs_room: false }
     }
 }

@@ -13,6 +13,7 @@ use crate::{account::Record, vendor::VendorKind};
 use super::{
     desk::{Desk, Held},
     flight::Flight,
+    mentions::Number,
     start::ReadRecord,
     tally::{Tallies, Tally},
 };
@@ -21,6 +22,8 @@ use super::{
 /// one vendor for life.
 pub(super) struct Heart {
     pub(super) vendor: VendorKind,
+    /// How the index of tokens names it.
+    pub(super) number: Number,
     /// What is on disk; replaced only after a commit.
     pub(super) held: Held,
     /// The record became another one when it was read, which is to be on disk, too.
@@ -52,17 +55,16 @@ pub(super) struct Present {
 }
 
 impl Heart {
-    /// Of an account of this vendor; none is read where the store has nothing of it.
-    pub(super) fn new(vendor: VendorKind, read: Option<ReadRecord>, desk: &Desk) -> Arc<Self> {
+    /// Of an account of this vendor; none is read where the store has nothing of it. Its record lies open until a desk takes
+    /// it in.
+    pub(super) fn new(vendor: VendorKind, number: Number, read: Option<ReadRecord>) -> Arc<Self> {
         let blank = || ReadRecord {
             record: Record { vendor: Some(vendor.as_str().into()), ..Record::default() },
             is_ahead: false,
         };
         let ReadRecord { record, is_ahead } = read.unwrap_or_else(blank);
         let (held, is_ahead) = (Held::new(Arc::new(record)), AtomicBool::new(is_ahead));
-        let heart = Arc::new(Self { vendor, held, is_ahead, doings: OnceLock::new() });
-        desk.lay(&heart);
-        heart
+        Arc::new(Self { vendor, number, held, is_ahead, doings: OnceLock::new() })
     }
 
     /// The record as it is on disk.

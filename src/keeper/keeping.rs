@@ -20,6 +20,7 @@ use super::{
     heart::{Heart, Present},
     mentions::Mentions,
     notice::{Event, Notice, Trigger},
+    start::ReadRecord,
 };
 
 /// An account that is kept, as it is configured. A reload makes another one with the same heart; what is under way ends by
@@ -44,9 +45,15 @@ pub(super) struct Common {
     pub(super) desk: Desk,
 }
 
+impl Common {
+    /// The heart of an account that is kept from now on; none is read where the store has nothing of it.
+    pub(super) fn new_heart(&self, account: &AccountId, vendor: VendorKind, read: Option<ReadRecord>) -> Arc<Heart> {
+        Heart::new(vendor, self.mentions.number(account), read)
+    }
+}
+
 impl Keeping {
     pub(super) fn new(account: Account, policy: Arc<Policy>, heart: Arc<Heart>, common: Arc<Common>) -> Self {
-        common.mentions.note(&account.settings.id, &Record::default(), &heart.record(), || {});
         let card = Arc::new(Card::of(&account.settings));
         Self { id: card.id.clone(), card, vendor: account.vendor, policy, heart, common }
     }
@@ -142,14 +149,15 @@ impl Keeping {
         let commit = Commit {
             account: self.id.clone(),
             expected: held.revision,
-            payload: codec::encode(&next, answer, self.policy.persist_access),
-            spent: next.spent.iter().copied().collect(),
+            record: codec::encode(&next, answer, self.policy.persist_access),
             needs_room,
         };
         next.revision = self.common.store.commit(commit).await?;
         self.heart.caught_up();
         let next = Arc::new(next);
-        self.common.mentions.note(&self.id, &held, &next.clone(), || self.heart.replace(next, &self.common.desk));
+        self.common
+            .mentions
+            .note(self.heart.number, &held, &next.clone(), || self.heart.replace(next, &self.common.desk));
         if !needs_room {
             self.changed();
         }

@@ -2,7 +2,8 @@
 //! all of them before every refresh.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::BTreeSet,
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,43 +15,58 @@ pub(super) struct Mentions {
     known: Mutex<Known>,
 }
 
+/// How the index names an account: an id has four times the room, and an account remembers many tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Number(u32);
+
+/// What records mention, while they are gone through.
+pub(super) struct Gathering(Vec<Mention>);
+
 #[derive(Default)]
 struct Known {
-    now: Index,
-    /// What is being gathered, to take the place of the other.
-    next: Option<Index>,
-    /// How many tokens there were when they were gathered last.
-    n_gathered: usize,
+    /// By number.
+    accounts: Vec<AccountId>,
+    /// What all records mentioned when they were gone through last, sorted.
+    gathered: Vec<Mention>,
+    /// What came between that and the beginning of the next time.
+    before: BTreeSet<Mention>,
+    /// What came since they were begun to be gone through.
+    since: BTreeSet<Mention>,
 }
 
-#[derive(Default)]
-struct Index {
-    tokens: HashMap<Fingerprint, AccountId>,
-    /// Whoever else mentions a token, which is hardly ever anyone.
-    others: HashMap<Fingerprint, Vec<AccountId>>,
-}
+/// An account, and half of the fingerprint of a token. Two tokens that have the same half are taken for one here, which the
+/// records know better.
+type Mention = (u32, Number);
 
-/// So few are not worth gathering anew.
+/// So few are not worth going through all records.
 const FEW: usize = 1000;
 
 impl Mentions {
-    /// With room for so many tokens: a table that grows leaves a hole where the smaller one was.
-    pub(super) fn with_room(n_tokens: usize, fingerprints: FingerprintKey) -> Self {
-        let now = Index { tokens: HashMap::with_capacity(n_tokens), ..Index::default() };
-        Self { fingerprints, known: Mutex::new(Known { now, ..Known::default() }) }
+    /// With nothing gathered yet, and with room for so many accounts: what grows leaves a hole where the smaller one was.
+    pub(super) fn with_room(n_accounts: usize, fingerprints: FingerprintKey) -> Self {
+        let known = Known { accounts: Vec::with_capacity(n_accounts), ..Known::default() };
+        Self { fingerprints, known: Mutex::new(known) }
+    }
+
+    /// Of an account that is kept from now on. One that comes back gets another number.
+    pub(super) fn number(&self, account: &AccountId) -> Number {
+        let accounts = &mut self.known().accounts;
+        let number = u32::try_from(accounts.len()).expect("there are fewer accounts than numbers");
+        accounts.push(account.clone());
+        Number(number)
     }
 
     /// Takes in what the record `next` mentions and the one `before` it did not, and puts it in place by `replace`: nobody
     /// sees a record whose tokens are not known.
-    pub(super) fn note(&self, account: &AccountId, before: &Record, next: &Record, replace: impl FnOnce()) {
+    pub(super) fn note(&self, account: Number, before: &Record, next: &Record, replace: impl FnOnce()) {
         let new_tokens = tokens(next).filter(|it| tokens(before).all(|old| old != *it));
         // They come behind those that were known.
         let new_spent = next.spent.iter().rev().take_while(|it| !before.spent.contains(it)).copied();
         let mut known = self.known();
-        let known = &mut *known;
         for fingerprint in new_tokens.map(|it| self.fingerprints.of(it)).chain(new_spent) {
-            for index in [Some(&mut known.now), known.next.as_mut()].into_iter().flatten() {
-                index.add(fingerprint, account);
+            let mention = (half(fingerprint), account);
+            if known.gathered.binary_search(&mention).is_err() {
+                known.since.insert(mention);
             }
         }
         replace();
@@ -58,48 +74,44 @@ impl Mentions {
 
     /// The accounts to look at for a token with this fingerprint.
     pub(super) fn of(&self, fingerprint: Fingerprint) -> Vec<AccountId> {
-        let known = &self.known().now;
-        let others = known.others.get(&fingerprint).into_iter().flatten();
-        known.tokens.get(&fingerprint).into_iter().chain(others).cloned().collect()
+        let (known, half) = (self.known(), half(fingerprint));
+        let first = known.gathered.partition_point(|it| it.0 < half);
+        let gathered = known.gathered[first..].iter().take_while(|it| it.0 == half);
+        let all = (half, Number(0))..=(half, Number(u32::MAX));
+        let found = gathered.chain(known.before.range(all.clone())).chain(known.since.range(all));
+        found.map(|it| known.account(it).clone()).collect()
     }
 
-    /// The accounts that mention a token which another one mentions, too.
+    /// The accounts that mention a token which another one mentions, too, as they were gathered.
     pub(super) fn shared(&self) -> BTreeSet<AccountId> {
-        let known = &self.known().now;
-        let firsts = known.others.keys().filter_map(|it| known.tokens.get(it));
-        known.others.values().flatten().chain(firsts).cloned().collect()
+        let known = self.known();
+        let shared = known.gathered.chunk_by(|one, next| one.0 == next.0).filter(|it| 1 < it.len());
+        shared.flatten().map(|it| known.account(it).clone()).collect()
     }
 
-    /// What is known now is what the records mention.
-    pub(super) fn were_gathered(&self) {
+    /// Begins to gather anew what records mention, where much came since the last time. What comes from here on is known,
+    /// whether or not it is gathered.
+    pub(super) fn begin_to_gather(&self) -> Option<Gathering> {
         let mut known = self.known();
-        known.n_gathered = known.now.tokens.len();
-    }
-
-    /// Begins to gather anew what records mention, where that may be less than half of what is known. Gives whether it is to
-    /// be done. What is noted from here on is gathered, too.
-    pub(super) fn begin_to_gather(&self) -> bool {
-        let mut known = self.known();
-        let is_worth_it = FEW.max(2 * known.n_gathered) <= known.now.tokens.len();
-        known.next = is_worth_it.then(Index::default);
-        is_worth_it
-    }
-
-    pub(super) fn gather(&self, account: &AccountId, record: &Record) {
-        if let Some(next) = &mut self.known().next {
-            for fingerprint in tokens(record).map(|it| self.fingerprints.of(it)).chain(record.spent.iter().copied()) {
-                next.add(fingerprint, account);
-            }
+        if known.since.len() < FEW.max(known.gathered.len() / 4) {
+            return None;
         }
+        let since = mem::take(&mut known.since);
+        known.before.extend(since);
+        Some(Gathering::with_room(known.gathered.len() + known.before.len()))
     }
 
-    /// What was gathered is what is known: all accounts that may still spend a token have had their turn.
-    pub(super) fn finish_gathering(&self) {
+    pub(super) fn gather(&self, account: Number, record: &Record, into: &mut Gathering) {
+        let fingerprints = tokens(record).map(|it| self.fingerprints.of(it)).chain(record.spent.iter().copied());
+        into.0.extend(fingerprints.map(|it| (half(it), account)));
+    }
+
+    /// What was gathered is what is known, and what came since: all accounts that may still spend a token have had their
+    /// turn.
+    pub(super) fn finish_gathering(&self, sorted: Gathering) {
         let mut known = self.known();
-        if let Some(next) = known.next.take() {
-            known.n_gathered = next.tokens.len();
-            known.now = next;
-        }
+        known.gathered = sorted.0;
+        known.before.clear();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -107,19 +119,29 @@ impl Mentions {
     }
 }
 
-impl Index {
-    fn add(&mut self, fingerprint: Fingerprint, account: &AccountId) {
-        match self.tokens.entry(fingerprint) {
-            Entry::Vacant(vacant) => drop(vacant.insert(account.clone())),
-            Entry::Occupied(first) if first.get() == account => {}
-            Entry::Occupied(_) => {
-                let others = self.others.entry(fingerprint).or_default();
-                if !others.contains(account) {
-                    others.push(account.clone());
-                }
-            }
-        }
+impl Gathering {
+    /// With room for so many tokens.
+    pub(super) fn with_room(n_tokens: usize) -> Self {
+        Self(Vec::with_capacity(n_tokens))
     }
+
+    /// Of a hundred thousand accounts it takes half a second.
+    pub(super) fn sorted(mut self) -> Self {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self
+    }
+}
+
+impl Known {
+    fn account(&self, (_, number): &Mention) -> &AccountId {
+        &self.accounts[number.0 as usize]
+    }
+}
+
+fn half(fingerprint: Fingerprint) -> u32 {
+    let [a, b, c, d, ..] = *fingerprint.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn tokens(record: &Record) -> impl Iterator<Item = &Secret> {
@@ -135,33 +157,64 @@ mod tests {
         fixture::holding(Grant { refresh: Some(Secret::new(token)), ..fixture::grant(1) })
     }
 
+    fn spent(last: u8) -> Record {
+        Record { spent: [Fingerprint::from_bytes([7, 7, 7, 7, 0, 0, 0, last])].into(), ..Record::default() }
+    }
+
+    /// Nothing gathered yet, and two accounts.
+    fn mentions() -> (Mentions, [(AccountId, Number); 2]) {
+        let mentions = Mentions::with_room(0, FingerprintKey::from_bytes([1; 32]));
+        let accounts = ["home", "cabin"].map(|it| it.parse().unwrap()).map(|it| (mentions.number(&it), it));
+        (mentions, accounts.map(|(number, id)| (id, number)))
+    }
+
     #[test]
     fn an_account_is_found_by_what_it_holds_and_by_what_it_spent_until_its_record_says_so_no_more() {
-        let key = FingerprintKey::from_bytes([1; 32]);
-        let mentions = Mentions::with_room(0, key.clone());
-        let of = |token: &str| key.of(&Secret::new(token));
-        let (home, cabin): (AccountId, AccountId) = ("home".parse().unwrap(), "cabin".parse().unwrap());
-        mentions.note(&home, &Record::default(), &holding("0".to_owned()), || {});
-        assert!(mentions.shared().is_empty());
-        mentions.note(&cabin, &Record::default(), &holding("0".to_owned()), || {});
+        let (mentions, [(home, of_home), (cabin, of_cabin)]) = mentions();
+        let of = |token: &str| mentions.fingerprints.of(&Secret::new(token));
+        let mut gathering = Gathering::with_room(0);
+        for account in [of_home, of_cabin] {
+            mentions.gather(account, &holding("0".to_owned()), &mut gathering);
+        }
+        mentions.finish_gathering(gathering.sorted());
         assert_eq!(mentions.shared(), [cabin.clone(), home.clone()].into());
         assert_eq!(mentions.of(of("0")), [home.clone(), cabin.clone()]);
         let mut record = holding("0".to_owned());
         for number in 1..=FEW {
+            assert!(mentions.begin_to_gather().is_none(), "{number} are few");
             let mut next = holding(number.to_string());
             next.spent = [of(&(number - 1).to_string())].into();
-            mentions.note(&home, &record, &next, || {});
+            mentions.note(of_home, &record, &next, || {});
             record = next;
         }
         assert_eq!(mentions.of(of("1")), std::slice::from_ref(&home));
         let last = FEW.to_string();
-        assert!(mentions.begin_to_gather());
-        mentions.note(&cabin, &holding("0".to_owned()), &holding("meanwhile".to_owned()), || {});
-        mentions.gather(&home, &record);
-        mentions.finish_gathering();
+        let mut gathering = mentions.begin_to_gather().unwrap();
+        assert_eq!(mentions.of(of("1")), std::slice::from_ref(&home), "until all is gathered");
+        mentions.note(of_cabin, &holding("0".to_owned()), &holding("meanwhile".to_owned()), || {});
+        mentions.gather(of_home, &record, &mut gathering);
+        mentions.finish_gathering(gathering.sorted());
         assert_eq!((mentions.of(of(&last)), mentions.of(of("1"))), (vec![home.clone()], vec![]));
         assert_eq!(mentions.of(of(&(FEW - 1).to_string())), [home]);
         assert_eq!(mentions.of(of("meanwhile")), [cabin]);
-        assert!(!mentions.begin_to_gather(), "there is too little for it");
+        assert!(mentions.begin_to_gather().is_none(), "little came since");
+        assert!(mentions.shared().is_empty());
+    }
+
+    #[test]
+    fn two_tokens_that_look_alike_in_the_index_are_both_found() {
+        let (mentions, [(home, of_home), (cabin, of_cabin)]) = mentions();
+        let mut gathering = Gathering::with_room(0);
+        mentions.gather(of_home, &spent(1), &mut gathering);
+        mentions.gather(of_home, &spent(2), &mut gathering);
+        mentions.finish_gathering(gathering.sorted());
+        assert!(mentions.shared().is_empty());
+        for (account, last) in [(of_home, 3), (of_cabin, 4), (of_cabin, 5)] {
+            mentions.note(account, &Record::default(), &spent(last), || {});
+        }
+        for last in 0..=5 {
+            assert_eq!(mentions.of(spent(last).spent[0]), [home.clone(), cabin.clone()]);
+        }
+        assert!(mentions.of(Fingerprint::from_bytes([8; 8])).is_empty());
     }
 }

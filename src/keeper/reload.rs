@@ -9,9 +9,7 @@ use tracing::{error, warn};
 
 use crate::account::{AccountId, Record};
 
-use super::{
-    Account, Keeper, Notice, Shared, card::Card, heart::Heart, keeping::Keeping, roster::Roster, start::read_record,
-};
+use super::{Account, Keeper, Notice, Shared, card::Card, keeping::Keeping, roster::Roster, start::read_record};
 
 /// What became of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,13 +117,16 @@ impl Shared {
                 return None;
             }
         };
-        let keeping = self.keep(account, Heart::new(vendor, read, &self.common.desk));
+        let heart = self.common.new_heart(id, vendor, read);
+        self.common.mentions.note(heart.number, &Record::default(), &heart.record(), || {});
+        let keeping = self.keep(account, heart);
         if keeping.is_ahead() {
             keeping.catch_up().await;
         }
         if !keeping.record().has_refresh_token() {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
+        self.common.desk.take_in(&keeping.heart);
         Some(keeping)
     }
 

@@ -28,7 +28,7 @@ use super::{
     inventory::Inventories,
     keeping::{Common, Keeping},
     limits::Limits,
-    mentions::Mentions,
+    mentions::{Gathering, Mentions},
     quotas::Quotas,
     roster::Roster,
 };
@@ -95,7 +95,8 @@ impl Keeper {
         let (notices, first) = broadcast::channel(NOTICES);
         let mut entries: HashMap<_, _> = store.load().into_iter().map(|it| (it.account.clone(), it)).collect();
         // One that is held, and those that are remembered.
-        let n_tokens = entries.values().map(|it| 1 + it.spent.len()).sum();
+        let n_tokens = entries.values().map(|it| 1 + it.record.spent().len()).sum();
+        let mut gathering = Gathering::with_room(n_tokens);
         let shared = Arc::new(Shared {
             roster: RwLock::default(),
             fingerprints: fingerprints.clone(),
@@ -106,7 +107,7 @@ impl Keeper {
             common: Arc::new(Common {
                 clock,
                 store,
-                mentions: Mentions::with_room(n_tokens, fingerprints),
+                mentions: Mentions::with_room(entries.len(), fingerprints),
                 notices,
                 desk: Desk::default(),
             }),
@@ -129,16 +130,19 @@ impl Keeper {
             }
             let (id, vendor) = (account.settings.id.clone(), account.vendor.kind());
             let read = entry.map(|it| read_record(&it, vendor, unproven.contains(&id), now)).transpose()?;
-            let keeping = shared.keep(account, Heart::new(vendor, read, &shared.common.desk));
+            let heart = shared.common.new_heart(&id, vendor, read);
+            let keeping = shared.keep(account, heart);
+            shared.common.mentions.gather(keeping.heart.number, &keeping.record(), &mut gathering);
             look_at(&keeping);
             shared.agenda.plan(&keeping, now);
             if keeping.is_unfinished() {
                 unfinished.push(keeping.clone());
             }
+            shared.common.desk.take_in(&keeping.heart);
             kept.push((id, keeping));
         }
         info!(accounts = n_stored - entries.len(), "tokens loaded");
-        shared.common.mentions.were_gathered();
+        shared.common.mentions.finish_gathering(gathering.sorted());
         let roster = Roster { kept: kept.into_iter().collect(), ..Roster::default() };
         *shared.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
         for keeping in unfinished {
@@ -203,7 +207,7 @@ pub(super) fn read_record(
     now: Timestamp,
 ) -> Result<ReadRecord, UnreadableRecord> {
     let account = &entry.account;
-    let mut record = codec::decode(&entry.payload, &entry.spent, entry.revision)
+    let mut record = codec::decode(&entry.record, entry.revision)
         .map_err(|trouble| UnreadableRecord { account: account.clone(), trouble })?;
     if record.find_open_attempt(now) {
         warn!(%account, "a refresh was open when Latchkey stopped: its reply may be lost");

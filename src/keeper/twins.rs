@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 use tracing::error;
 
 use crate::{
@@ -55,19 +55,19 @@ impl Shared {
     pub(super) async fn tidy_mentions(self: Arc<Self>) {
         // What a reload adds is in no roster yet, and is not to be missed. There is another hour.
         let Ok(_turn) = self.proposals.try_lock() else { return };
-        if !self.common.mentions.begin_to_gather() {
-            return;
-        }
+        let Some(mut gathering) = self.common.mentions.begin_to_gather() else { return };
         let accounts: Vec<AccountId> = self.roster().hearts().map(|(id, _, _)| id.clone()).collect();
         for some in accounts.chunks(AT_A_TIME) {
             let roster = self.roster();
-            for (id, (heart, _)) in some.iter().filter_map(|id| Some((id, roster.heart(id)?))) {
-                self.common.mentions.gather(id, &heart.record());
+            for (heart, _) in some.iter().filter_map(|id| roster.heart(id)) {
+                self.common.mentions.gather(heart.number, &heart.record(), &mut gathering);
             }
             drop(roster);
             yield_now().await;
         }
-        self.common.mentions.finish_gathering();
+        if let Ok(sorted) = spawn_blocking(|| gathering.sorted()).await {
+            self.common.mentions.finish_gathering(sorted);
+        }
     }
 
     /// After a reload: those that are new may be twins of others, and one whose twin went away is none any more. `removed`:

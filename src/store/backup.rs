@@ -26,8 +26,9 @@ use super::{
     journal::{self, Journal},
     key,
     open::IDENTITY,
+    packed::Packed,
     reconcile::{Copies, Reconciled, reconcile},
-    record, rotate,
+    rotate,
     scan::scan,
     seal::Sealer,
     stored::Stored,
@@ -149,8 +150,8 @@ pub fn restore(
     let key = hex::decode(document.fingerprint_key.secret().expose()).map(Zeroizing::new).unwrap_or_default();
     frames.push(sealer.seal(&Name::FingerprintKey, 1, &key)?);
     for (held, (account, record)) in document.accounts.iter().zip(&accounts) {
-        let content = record::pack(&newest_last(&held.spent, record), &codec::encode(record, None, true))?;
-        frames.push(sealer.seal(&Name::Account(account.clone()), held.revision, &content)?);
+        let content = Packed::new(&newest_last(&held.spent, record), codec::encode(record, None, true).payload())?;
+        frames.push(sealer.seal(&Name::Account(account.clone()), held.revision, content.as_bytes())?);
     }
     for (name, text) in &document.notes {
         frames.push(sealer.seal(&Name::Note(name.as_str().into()), 1, text.secret().expose().as_bytes())?);
@@ -191,8 +192,8 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     let mut accounts = Vec::new();
     for entry in entries {
         let damaged = |trouble| BackupError::Record { account: entry.account.clone(), trouble };
-        let record = codec::decode(&entry.payload, &entry.spent, entry.revision).map_err(damaged)?;
-        let text = std::str::from_utf8(&entry.payload).map_err(|_| damaged(CodecError::Damaged))?;
+        let record = codec::decode(&entry.record, entry.revision).map_err(damaged)?;
+        let text = std::str::from_utf8(entry.record.payload()).map_err(|_| damaged(CodecError::Damaged))?;
         accounts.push(Held {
             record: Stored::of(&Secret::new(text)),
             revision: entry.revision,
@@ -241,7 +242,8 @@ pub(super) fn understand(plain: &[u8]) -> Result<(Document, Vec<(AccountId, Reco
 
 /// The record as it comes back: whatever was spent since the backup was made, it does not know of.
 fn unproven(held: &Held) -> Result<(AccountId, Record), Misunderstood> {
-    let record = codec::decode(held.record.secret().expose().as_bytes(), &held.spent, held.revision);
+    let packed = Packed::new(&held.spent, held.record.secret().expose().as_bytes());
+    let record = packed.map_err(|_| CodecError::Damaged).and_then(|it| codec::decode(&it, held.revision));
     let mut record = record.map_err(|trouble| Misunderstood::Record { account: held.id.clone(), trouble })?;
     record.doubt_all();
     Ok((held.id.clone(), record))

@@ -34,7 +34,7 @@ impl Behind {
     }
 
     /// Fingerprints that a frame carries which is added next.
-    pub(super) fn add_spent(&mut self, account: &AccountId, fingerprints: &[Fingerprint]) {
+    pub(super) fn add_spent(&mut self, account: &AccountId, fingerprints: impl IntoIterator<Item = Fingerprint>) {
         self.spent.add(account, fingerprints);
     }
 
@@ -74,7 +74,7 @@ mod tests {
         let (mut behind, home) = (Behind::default(), "home".parse().unwrap());
         let spent = [1, 2, 3].map(|it| Fingerprint::from_bytes([it; 8]));
         for revision in 1..=3 {
-            behind.add_spent(&home, &spent[..revision]);
+            behind.add_spent(&home, spent[..revision].iter().copied());
             behind.add(vec![frame("home", revision as u64)], Duration::ZERO);
         }
         behind.add(vec![frame("work", 1)], Duration::ZERO);

@@ -9,10 +9,9 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
-    record,
+    packed::Packed,
     stored::{Stored, StoredGrant, StoredLogins, StoredSlot, StoredUnread, Time, is_default},
 };
 use crate::account::{
@@ -37,35 +36,26 @@ pub enum CodecError {
     Newer,
 }
 
-/// Writes a record, less the fingerprints of what it spent, which stand beside it in a commit. `answer`: the raw answer that
-/// its newest grant was read from, to be in this commit, too.
+/// Writes all of a record, but for its revision. `answer`: the raw answer that its newest grant was read from, to be in this
+/// commit, too.
 ///
 /// Access tokens are left out where `persist_access` is false.
-pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Zeroizing<Vec<u8>> {
-    let mut bytes = SecretBuffer::with_capacity(USUAL_LENGTH);
+pub fn encode(record: &Record, answer: Option<&Secret>, persist_access: bool) -> Packed {
     let document = Document::of(record, answer, persist_access);
-    serde_json::to_writer(&mut bytes, &document).expect("a document of plain fields is JSON");
-    bytes.into_bytes()
+    let write =
+        |to: &mut SecretBuffer| serde_json::to_writer(to, &document).expect("a document of plain fields is JSON");
+    Packed::written(record.spent.iter(), USUAL_LENGTH, write).expect("it remembers few")
 }
 
-/// Reads a record back, with the fingerprints of what it spent, oldest first; `revision` is the store's.
-pub fn decode(payload: &[u8], spent: &[Fingerprint], revision: u64) -> Result<Record, CodecError> {
-    let document = read(payload)?;
-    let spent = if document.v < SPENT_BESIDE { &document.spent } else { spent };
-    let spent = spent[spent.len().saturating_sub(RECENT_SPENT)..].iter().copied().collect();
+/// Reads a record back; `revision` is the store's.
+pub fn decode(packed: &Packed, revision: u64) -> Result<Record, CodecError> {
+    let mut document = read(packed.payload())?;
+    if SPENT_BESIDE <= document.v {
+        document.spent = packed.spent().collect();
+    }
+    let n_forgotten = document.spent.len().saturating_sub(RECENT_SPENT);
+    let spent = document.spent.drain(n_forgotten..).collect();
     Ok(Record { spent, ..document.into_record(revision) })
-}
-
-/// Writes all of a record, but for its revision.
-pub(crate) fn pack(record: &Record) -> Zeroizing<Vec<u8>> {
-    let spent = Vec::from_iter(record.spent.iter().copied());
-    record::pack(&spent, &encode(record, None, true)).expect("it remembers few")
-}
-
-/// Reads what [`pack`] wrote.
-pub(crate) fn unpack(packed: &[u8], revision: u64) -> Result<Record, CodecError> {
-    let (spent, payload) = record::unpack(packed).ok_or(CodecError::Damaged)?;
-    decode(payload, &spent, revision)
 }
 
 fn read(payload: &[u8]) -> Result<Document, CodecError> {

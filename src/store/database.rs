@@ -22,7 +22,7 @@ use crate::account::{AccountId, Fingerprint};
 
 pub(super) const NAME: &str = "db";
 
-/// As many frames are one piece of work.
+/// As many frames, or what as many accounts spent, are one piece of work.
 const AT_A_TIME: usize = 1000;
 /// sled's cache looks at its size once in 16,000 uses of a page, of which a search takes three: with longer steps it would
 /// come to hold all that is read.
@@ -109,7 +109,10 @@ impl Database {
 
     /// Takes of these frames and fingerprints what it does not have; whether there was any.
     pub(super) fn bring_up(&mut self, frames: Vec<Sealed>, spent: Spent) -> Result<bool, StoreError> {
-        let mut has_news = self.with(move |database| spent::add(database, &spent))?;
+        let mut has_news = false;
+        for spent in spent.pieces(AT_A_TIME) {
+            has_news |= self.with(move |database| spent::add(database, &spent))?;
+        }
         for frames in pieces(frames) {
             has_news |= self.with(move |database| {
                 let mut has_news = false;

@@ -3,6 +3,7 @@
 use super::{
     Entry, OpenReport, StoreError, archive, backup, codec,
     frame::{self, Name},
+    packed::Packed,
     reconcile::{Copies, reconcile},
     scan::scan,
     seal::Sealer,
@@ -26,8 +27,10 @@ pub(crate) fn read_record(bytes: &[u8]) -> Vec<String> {
         Err(_) => return Vec::new(),
     };
     let entries = open(&sealed.bytes, None).unwrap_or_default();
-    let as_packed = entries.iter().map(|it| codec::decode(&it.payload, &it.spent, it.revision));
-    as_packed.chain([codec::decode(bytes, &[], 1)]).filter_map(Result::err).map(|it| it.to_string()).collect()
+    let as_packed = entries.into_iter().map(|it| it.record);
+    let as_payload = Packed::new(&[], bytes);
+    let records = as_packed.chain(as_payload);
+    records.filter_map(|it| codec::decode(&it, 1).err()).map(|it| it.to_string()).collect()
 }
 
 /// A backup, from its first byte to where the passphrase is needed; and what is under its seal.

@@ -43,10 +43,10 @@ mod in_use;
 mod journal;
 mod key;
 mod open;
+mod packed;
 #[cfg(test)]
 mod power;
 mod reconcile;
-mod record;
 mod report;
 mod rotate;
 mod scan;
@@ -64,7 +64,6 @@ mod writer;
 use std::{fmt, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
-use zeroize::Zeroizing;
 
 pub use archive::ArchiveError;
 pub use backup::{BackupError, Restored, back_up, restore};
@@ -74,6 +73,7 @@ pub(crate) use folder::{check_private, install_private};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzz::{read_backup, read_journal, read_record};
 pub use in_use::is_in_use;
+pub use packed::Packed;
 pub use report::OpenReport;
 pub use rotate::{Rotated, rotate_key};
 pub use sled_store::SledStore;
@@ -119,25 +119,22 @@ pub trait Store: Send + Sync {
 }
 
 /// The newest record of one account.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub account: AccountId,
     pub revision: u64,
-    pub payload: Zeroizing<Vec<u8>>,
-    /// As they stood in its commit.
-    pub spent: Vec<Fingerprint>,
+    pub record: Packed,
 }
 
 /// A new record for one account.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub account: AccountId,
     /// The revision that the new record follows.
     pub expected: u64,
-    pub payload: Zeroizing<Vec<u8>>,
-    /// The fingerprints of all recently spent refresh tokens that the record remembers, oldest first. They are added to those
-    /// known; giving one again does no harm, and brings it back if sled was lost.
-    pub spent: Vec<Fingerprint>,
+    /// The fingerprints of the spent tokens that it remembers are added to those known; giving one again does no harm, and
+    /// brings it back if sled was lost.
+    pub record: Packed,
     /// Not to be taken unless what follows from it will find room, too, as before a refresh token is spent.
     pub needs_room: bool,
 }
@@ -158,18 +155,6 @@ pub enum KeySource {
     File(PathBuf),
     /// The key itself, as 64 hex digits or base64.
     Given(Secret),
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({}, revision {}, {} bytes)", self.account, self.revision, self.payload.len())
-    }
-}
-
-impl fmt::Debug for Commit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Commit({}, after revision {}, {} bytes)", self.account, self.expected, self.payload.len())
-    }
 }
 
 impl fmt::Debug for KeySource {

@@ -41,7 +41,7 @@ pub(super) struct Reconciled<'a> {
     pub(super) entries: Vec<Entry>,
     pub(super) notes: HashMap<String, Vec<u8>>,
     pub(super) fingerprint_key: Option<FingerprintKey>,
-    /// All spent fingerprints that records of the journal and the newest ones of sled remember.
+    /// The fingerprints of spent tokens that records of the journal remember and sled may lack.
     pub(super) spent: Spent,
     pub(super) last_checkpoint: u64,
     /// Whether the journal alone has all of `newest` in its newest frames, with no damage among them.
@@ -50,7 +50,7 @@ pub(super) struct Reconciled<'a> {
 
 /// Adds what it finds to the report.
 pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut OpenReport) -> Reconciled<'a> {
-    let Unsealed { scan: journal, names: in_journal, spent } = copies.journal;
+    let Unsealed { scan: journal, names: in_journal, older_spent } = copies.journal;
     let sled_is_judged = copies.sled.is_some();
     let mut in_sled = copies.sled.unwrap_or_default();
     in_sled.sort_by(|one, other| one.header.name.cmp(&other.header.name));
@@ -71,7 +71,8 @@ pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut Op
 
     report.damaged_records += journal.damaged.len() as u64;
     report.damaged_unnamed += journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
-    let mut reconciled = Reconciled { spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
+    let mut reconciled =
+        Reconciled { spent: older_spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
     // What grows leaves holes behind, which with very many accounts count.
     reconciled.newest.reserve_exact(names.len());
     reconciled.entries.reserve_exact(names.len());
@@ -103,12 +104,12 @@ pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut Op
         {
             report.rolled_back.push(account.clone());
         }
+        // sled gets what was spent before it gets the frame.
+        if let Some(opened) = opened_journal.as_ref().filter(|_| !is_in_both) {
+            reconciled.spent.note(opened);
+        }
         let is_from_sled = sled_revision > journal_revision;
-        let chosen = if is_from_sled {
-            opened_sled.inspect(|it| reconciled.spent.note(it))
-        } else {
-            opened_journal.or(opened_identity)
-        };
+        let chosen = if is_from_sled { opened_sled } else { opened_journal.or(opened_identity) };
         reconciled.journal_is_whole &= match (&chosen, top_of_journal) {
             (Some(chosen), Some(top)) => chosen.frame.bytes == top.bytes,
             _ => false,
@@ -165,8 +166,8 @@ impl<'a> Reconciled<'a> {
     fn take(&mut self, opened: Opened<'a>) {
         let Opened { frame, content } = opened;
         match (&frame.header.name, content) {
-            (Name::Account(account), Content::Record { spent, payload }) => {
-                self.entries.push(Entry { account: account.clone(), revision: frame.header.revision, payload, spent });
+            (Name::Account(account), Content::Record(record)) => {
+                self.entries.push(Entry { account: account.clone(), revision: frame.header.revision, record });
             }
             (Name::Note(name), Content::Note(bytes)) => {
                 self.notes.insert(name.to_string(), bytes);
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         account::Fingerprint,
-        store::{record, scan::scan, seal::Sealed},
+        store::{packed::Packed, scan::scan, seal::Sealed},
     };
 
     fn sealer() -> Sealer {
@@ -191,8 +192,8 @@ mod tests {
     }
 
     fn account(name: &str, revision: u64, payload: &[u8]) -> Sealed {
-        let content = record::pack(&[Fingerprint::from_bytes([revision as u8; 8])], payload).unwrap();
-        sealer().seal(&Name::Account(name.parse().unwrap()), revision, &content).unwrap()
+        let record = Packed::new(&[Fingerprint::from_bytes([revision as u8; 8])], payload).unwrap();
+        sealer().seal(&Name::Account(name.parse().unwrap()), revision, record.as_bytes()).unwrap()
     }
 
     fn checkpoint() -> Sealed {
@@ -222,7 +223,7 @@ mod tests {
         let others = other_frames(sled.as_deref().unwrap_or_default()).unwrap();
         let sled = sled.is_some().then(|| others.iter().collect());
         let reconciled = reconcile(Copies { journal, sled, identity: None }, &sealer(), &mut report);
-        let entries = reconciled.entries.iter().map(|it| (it.revision, it.payload.to_vec())).collect();
+        let entries = reconciled.entries.iter().map(|it| (it.revision, it.record.payload().to_vec())).collect();
         (entries, reconciled.journal_is_whole, report)
     }
 
@@ -292,6 +293,29 @@ mod tests {
             |accounts: &[crate::account::AccountId]| accounts.iter().map(|it| it.to_string()).collect::<String>();
         let found = [&report.rolled_back, &report.mended_from_sled, &report.unreadable].map(|it| named(it));
         assert_eq!(found, ["a", "bc", "d"], "{report:?}");
+    }
+
+    /// What an account spent is in the database before its frame is.
+    #[test]
+    fn sled_is_asked_for_what_was_spent_where_it_may_lack_it() {
+        let journal = [account("home", 1, b"1"), account("home", 2, b"2"), account("work", 3, b"w")];
+        let bytes: Vec<u8> = journal.iter().flat_map(|it| it.bytes.clone()).collect();
+        let scan = scan(&bytes).unwrap();
+        let newest = |frames: &[usize]| Vec::from_iter(frames.iter().map(|it| &scan.frames[*it].1));
+        for (sled, home, work) in [
+            (None, vec![1, 2], vec![3]),
+            (Some(newest(&[])), vec![1, 2], vec![3]),
+            (Some(newest(&[0, 2])), vec![1, 2], vec![]),
+            (Some(newest(&[1, 2])), vec![1], vec![]),
+        ] {
+            let journal = Unsealed::of(&scan, &scan.by_name(), &sealer());
+            let copies = Copies { journal, sled, identity: None };
+            let spent = reconcile(copies, &sealer(), &mut OpenReport::default()).spent;
+            for (account, expected) in [("home", home), ("work", work)] {
+                let expected = Vec::from_iter(expected.into_iter().map(|it| Fingerprint::from_bytes([it; 8])));
+                assert_eq!(spent.of(&account.parse().unwrap()), expected, "{account}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A run is up to [`LONGEST_RUN`] fingerprints of one account, behind each other in the order in which they came. Its key
 //! is [`RUNS`], the account's id, a zero byte and the number of the run, so an account's runs stand in their order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use sled::Db;
 
@@ -27,16 +27,23 @@ const LENGTH: usize = size_of::<Fingerprint>();
 pub(super) struct Spent(BTreeMap<AccountId, Vec<Fingerprint>>);
 
 impl Spent {
-    pub(super) fn add(&mut self, account: &AccountId, fingerprints: &[Fingerprint]) {
-        if fingerprints.is_empty() {
+    pub(super) fn add(&mut self, account: &AccountId, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+        let mut fingerprints = fingerprints.into_iter().peekable();
+        if fingerprints.peek().is_none() {
             return;
         }
         let known = self.0.entry(account.clone()).or_default();
         for fingerprint in fingerprints {
-            if !known.contains(fingerprint) {
-                known.push(*fingerprint);
+            if !known.contains(&fingerprint) {
+                known.push(fingerprint);
             }
         }
+    }
+
+    /// What so many accounts spent at a time.
+    pub(super) fn pieces(self, n_accounts: usize) -> impl Iterator<Item = Self> {
+        let mut all = self.0.into_iter();
+        iter::from_fn(move || Some(Self(all.by_ref().take(n_accounts).collect())).filter(|it| !it.0.is_empty()))
     }
 
     pub(super) fn of(&self, account: &AccountId) -> &[Fingerprint] {
@@ -122,9 +129,9 @@ mod tests {
     }
 
     fn spent(account: &str, numbers: impl IntoIterator<Item = u64>) -> Spent {
-        let fingerprints = Vec::from_iter(numbers.into_iter().map(|it| Fingerprint::from_bytes(it.to_be_bytes())));
         let mut spent = Spent::default();
-        spent.add(&account.parse().unwrap(), &fingerprints);
+        let fingerprints = numbers.into_iter().map(|it| Fingerprint::from_bytes(it.to_be_bytes()));
+        spent.add(&account.parse().unwrap(), fingerprints);
         spent
     }
 

@@ -2,24 +2,22 @@
 
 use std::mem;
 
-use zeroize::Zeroizing;
-
 use super::{
     frame::{Frame, Name},
-    record,
+    packed::Packed,
     scan::{Placed, Scan, each_name},
     seal::Sealer,
     spent::Spent,
 };
-use crate::account::{Fingerprint, FingerprintKey};
+use crate::account::{AccountId, Fingerprint, FingerprintKey};
 
 /// A journal, unsealed.
 pub(super) struct Unsealed<'a> {
     pub(super) scan: &'a Scan<'a>,
     /// In their order.
     pub(super) names: Vec<InJournal<'a>>,
-    /// The fingerprints that any of its records remembers to be spent.
-    pub(super) spent: Spent,
+    /// The fingerprints of spent tokens that older records remember, and the newest one of their account does not.
+    pub(super) older_spent: Spent,
 }
 
 /// What it has of one name.
@@ -39,7 +37,7 @@ pub(super) struct Opened<'a> {
 }
 
 pub(super) enum Content {
-    Record { spent: Vec<Fingerprint>, payload: Zeroizing<Vec<u8>> },
+    Record(Packed),
     Note(Vec<u8>),
     FingerprintKey(FingerprintKey),
 }
@@ -48,20 +46,20 @@ impl<'a> Unsealed<'a> {
     /// `by_name`: [`Scan::by_name`].
     pub(super) fn of(scan: &'a Scan<'a>, by_name: &[&'a Placed<'a>], sealer: &Sealer) -> Self {
         let last_checkpoint = scan.last_checkpoint();
-        let mut spent = Spent::default();
+        let mut older_spent = Spent::default();
         // More than enough, and what is not needed takes no room: what grows leaves holes behind.
         let mut names = Vec::with_capacity(scan.frames.len());
         for frames in each_name(by_name) {
-            let mut newest = None;
-            for opened in frames.iter().filter_map(|(_, it)| open(it, sealer)) {
-                spent.note(&opened);
-                newest.get_or_insert(opened);
+            let mut opened = frames.iter().filter_map(|(_, it)| open(it, sealer));
+            let newest = opened.next();
+            if let Some(newest) = &newest {
+                opened.for_each(|it| older_spent.note_beside(newest, &it));
             }
             let checkpointed = frames.iter().find(|(offset, _)| *offset < last_checkpoint);
             let checkpointed = checkpointed.map_or(0, |(_, it)| it.header.revision);
             names.push(InJournal { top: &frames[0].1, checkpointed, opened: newest });
         }
-        Self { scan, names, spent }
+        Self { scan, names, older_spent }
     }
 }
 
@@ -69,12 +67,7 @@ impl<'a> Unsealed<'a> {
 pub(super) fn open<'a>(frame: &'a Frame<'a>, sealer: &Sealer) -> Option<Opened<'a>> {
     let mut plain = sealer.unseal(frame)?;
     let content = match &frame.header.name {
-        Name::Account(_) => {
-            let (spent, payload) = record::unpack(&plain)?;
-            let n_before = plain.len() - payload.len();
-            plain.drain(..n_before);
-            Content::Record { spent, payload: plain }
-        }
+        Name::Account(_) => Content::Record(Packed::read(plain)?),
         Name::Note(_) => Content::Note(mem::take(&mut *plain)),
         Name::FingerprintKey => Content::FingerprintKey(FingerprintKey::from_bytes(plain.as_slice().try_into().ok()?)),
         Name::Checkpoint => return None,
@@ -95,12 +88,28 @@ impl Opened<'_> {
     pub(super) fn revision(&self) -> u64 {
         self.frame.header.revision
     }
+
+    /// Whose spent tokens it remembers, and their fingerprints.
+    fn spent(&self) -> Option<(&AccountId, impl ExactSizeIterator<Item = Fingerprint>)> {
+        match (&self.frame.header.name, &self.content) {
+            (Name::Account(account), Content::Record(record)) => Some((account, record.spent())),
+            _ => None,
+        }
+    }
 }
 
 impl Spent {
     pub(super) fn note(&mut self, opened: &Opened<'_>) {
-        if let (Name::Account(account), Content::Record { spent, .. }) = (&opened.frame.header.name, &opened.content) {
+        if let Some((account, spent)) = opened.spent() {
             self.add(account, spent);
+        }
+    }
+
+    /// As [`Spent::note`], of what the newest record of the account does not remember.
+    fn note_beside(&mut self, newest: &Opened<'_>, older: &Opened<'_>) {
+        if let (Some((account, spent)), Some((_, known))) = (older.spent(), newest.spent()) {
+            let known = Vec::from_iter(known);
+            self.add(account, spent.filter(|it| !known.contains(it)));
         }
     }
 }

@@ -22,7 +22,7 @@ impl<W: Fn(&AccountId, &Record) + Send + Sync> Store for Watched<W> {
     fn load(&self) -> Vec<Entry> {
         let entries = self.store.load();
         for entry in &entries {
-            if let Ok(record) = codec::decode(&entry.payload, &entry.spent, entry.revision) {
+            if let Ok(record) = codec::decode(&entry.record, entry.revision) {
                 (self.watch)(&entry.account, &record);
             }
         }
@@ -34,9 +34,9 @@ impl<W: Fn(&AccountId, &Record) + Send + Sync> Store for Watched<W> {
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
-        let Commit { account, payload, spent, .. } = commit.clone();
+        let Commit { account, record, .. } = commit.clone();
         let revision = self.store.commit(commit).await?;
-        if let Ok(record) = codec::decode(&payload, &spent, revision) {
+        if let Ok(record) = codec::decode(&record, revision) {
             (self.watch)(&account, &record);
         }
         Ok(revision)

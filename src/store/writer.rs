@@ -12,7 +12,6 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
 use super::{
     Commit, Entry, OpenReport, StoreError,
@@ -23,7 +22,7 @@ use super::{
     folder::Folder,
     frame::{self, Name},
     journal::Journal,
-    record,
+    packed::Packed,
     seal::{Sealed, Sealer},
 };
 use crate::{
@@ -178,7 +177,7 @@ impl Writer {
                     let is_taken = outcome.is_ok();
                     let _ = reply.send(outcome);
                     if is_taken {
-                        self.behind.add_spent(&commit.account, &commit.spent);
+                        self.behind.add_spent(&commit.account, commit.record.spent());
                     }
                 }
                 Change::Note { name, bytes, reply } => {
@@ -216,8 +215,7 @@ impl Writer {
                 if found != expected {
                     return Err(StoreError::Conflict { account, expected, found });
                 }
-                let content = record::pack(&commit.spent, &commit.payload)?;
-                let sealed = self.sealer.seal(&name, found + 1, &content)?;
+                let sealed = self.sealer.seal(&name, found + 1, commit.record.as_bytes())?;
                 (name, found + 1, sealed)
             }
             Change::Note { name, bytes, .. } => {
@@ -256,12 +254,11 @@ impl Writer {
             return Ok(None);
         };
         let content = frame::parse_exact(&sealed.bytes).and_then(|it| self.sealer.unseal(&it));
-        let (spent, payload) = content.as_ref().and_then(|it| record::unpack(it)).ok_or_else(|| {
+        let record = content.and_then(Packed::read).ok_or_else(|| {
             let error = io::Error::new(io::ErrorKind::InvalidData, "a record cannot be unsealed");
             StoreError::io("read", self.journal.path(), &error)
         })?;
-        let payload = Zeroizing::new(payload.to_vec());
-        Ok(Some(Entry { account: account.clone(), revision: sealed.revision, payload, spent }))
+        Ok(Some(Entry { account: account.clone(), revision: sealed.revision, record }))
     }
 
     fn is_spent(&mut self, accounts: &[AccountId], fingerprint: Fingerprint) -> Result<bool, StoreError> {
@@ -344,9 +341,8 @@ mod tests {
 
     fn change(account: AccountId, revision: u64) -> (Change, oneshot::Receiver<Result<u64, StoreError>>) {
         let (reply, answer) = oneshot::channel();
-        let payload = Zeroizing::new(b"payload".to_vec());
-        let spent = vec![spent(revision)];
-        let commit = Commit { account, expected: revision - 1, payload, spent, needs_room: false };
+        let record = Packed::new(&[spent(revision)], b"payload").unwrap();
+        let commit = Commit { account, expected: revision - 1, record, needs_room: false };
         (Change::Commit { commit, reply }, answer)
     }
 

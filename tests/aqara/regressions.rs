@@ -45,7 +45,7 @@ impl Store for Witness {
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
-        self.given.lock().unwrap().extend_from_slice(&commit.payload);
+        self.given.lock().unwrap().extend_from_slice(commit.record.payload());
         self.store.commit(commit).await
     }
 

@@ -100,9 +100,9 @@ impl Store for Disk {
             let _ = self.is_held.subscribe().wait_for(|it| !it).await;
             self.waiting.send_modify(|it| *it -= 1);
         }
-        let Commit { account, payload, spent, .. } = commit.clone();
+        let Commit { account, record, .. } = commit.clone();
         let revision = self.store.commit(commit).await?;
-        self.durable.lock().unwrap().insert(account, codec::decode(&payload, &spent, revision).unwrap());
+        self.durable.lock().unwrap().insert(account, codec::decode(&record, revision).unwrap());
         Ok(revision)
     }
 

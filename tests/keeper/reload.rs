@@ -7,10 +7,9 @@ use latchkey::{
     config::AccountSettings,
     demo::clouds::{Fault, FaultKind},
     keeper::{Account, Command, ReplyData},
-    store::Commit,
+    store::{Commit, Packed},
     vendor::{Http, Vendor, connect},
 };
-use zeroize::Zeroizing;
 
 use super::{
     bench::{Bench, CABIN, DAY, FRONT, HOME, HOUR, SIDE, code, id, in_time},
@@ -217,11 +216,8 @@ async fn an_account_whose_record_cannot_be_read_is_not_added_and_the_others_are(
     let bench = Bench::new().await;
     let (store, grounds) = bench.open();
     let house = bench.start_on(grounds, &[], |_, vendor| vendor);
-    let payload = Zeroizing::new(b"of a version to come".to_vec());
-    store
-        .commit(Commit { account: id(FRONT), expected: 0, payload, spent: Vec::new(), needs_room: false })
-        .await
-        .unwrap();
+    let record = Packed::new(&[], b"of a version to come").unwrap();
+    store.commit(Commit { account: id(FRONT), expected: 0, record, needs_room: false }).await.unwrap();
     assert_eq!(house.reload(accounts(&bench, &[FRONT, HOME])).await.added, [id(HOME)]);
     let reply = in_time(house.keeper.ask(Command::Status { entry_id: id(FRONT) })).await;
     assert_eq!(code(&reply), Some(Code::UnknownAccount));

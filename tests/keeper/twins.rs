@@ -25,11 +25,8 @@ pub(crate) async fn seed_twins(bench: &Bench) {
     };
     let record = Record { generation: 1, current: Some(grant), ..Record::default() };
     for name in [HOME, CABIN] {
-        let payload = codec::encode(&record, None, false);
-        store
-            .commit(Commit { account: id(name), expected: 0, payload, spent: Vec::new(), needs_room: false })
-            .await
-            .unwrap();
+        let record = codec::encode(&record, None, false);
+        store.commit(Commit { account: id(name), expected: 0, record, needs_room: false }).await.unwrap();
     }
     store.close().await.unwrap();
 }

@@ -33,7 +33,7 @@ async fn stored(bench: &Bench) -> Record {
     let (store, _) = bench.open();
     let entry = store.load().into_iter().find(|it| it.account == id(FRONT)).unwrap();
     store.close().await.unwrap();
-    codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap()
+    codec::decode(&entry.record, entry.revision).unwrap()
 }
 
 #[tokio::test]
@@ -190,11 +190,9 @@ async fn a_record_of_an_earlier_version_says_whose_it_is_from_its_first_start_on
     bench.settled(&[FRONT]).await.stop().await;
     let record = Record { vendor: None, ..stored(&bench).await };
     let (store, _) = bench.open();
-    let payload = codec::encode(&record, None, true);
-    store
-        .commit(Commit { account: id(FRONT), expected: record.revision, payload, spent: Vec::new(), needs_room: false })
-        .await
-        .unwrap();
+    let expected = record.revision;
+    let record = codec::encode(&record, None, true);
+    store.commit(Commit { account: id(FRONT), expected, record, needs_room: false }).await.unwrap();
     store.close().await.unwrap();
     drop(store);
     let n_calls = bench.akuvox.counters().calls;

@@ -26,7 +26,7 @@ impl Memory {
     /// The record of an account as its last commit has it.
     pub(crate) fn record(&self, account: &AccountId) -> Option<Record> {
         let contents = self.0.lock().unwrap();
-        contents.newest.get(account).map(|it| codec::decode(&it.payload, &it.spent, it.revision).unwrap())
+        contents.newest.get(account).map(|it| codec::decode(&it.record, it.revision).unwrap())
     }
 }
 
@@ -41,11 +41,11 @@ impl Store for Memory {
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, StoreError> {
-        let Commit { account, expected, payload, spent, .. } = commit;
+        let Commit { account, expected, record, .. } = commit;
         let mut contents = self.0.lock().unwrap();
         assert_eq!(contents.newest.get(&account).map_or(0, |it| it.revision), expected, "two wrote at once");
-        contents.spent.entry(account.clone()).or_default().extend(&spent);
-        contents.newest.insert(account.clone(), Entry { account, revision: expected + 1, payload, spent });
+        contents.spent.entry(account.clone()).or_default().extend(record.spent());
+        contents.newest.insert(account.clone(), Entry { account, revision: expected + 1, record });
         Ok(expected + 1)
     }
 

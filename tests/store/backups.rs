@@ -10,7 +10,6 @@ use latchkey::{
         codec, restore,
     },
 };
-use zeroize::Zeroizing;
 
 use super::{
     bench::{Bench, account, contents, set_mode, settings},
@@ -22,12 +21,8 @@ fn passphrase() -> Secret {
 }
 
 async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Record) {
-    let payload = Zeroizing::new(codec::encode(record, None, true).to_vec());
-    let spent = record.spent.iter().copied().collect();
-    store
-        .commit(Commit { account: account(name), expected: revision - 1, payload, spent, needs_room: false })
-        .await
-        .unwrap();
+    let record = codec::encode(record, None, true);
+    store.commit(Commit { account: account(name), expected: revision - 1, record, needs_room: false }).await.unwrap();
 }
 
 /// A store with a full record and a plain one, still open.
@@ -71,8 +66,7 @@ async fn a_backup_made_beside_a_running_store_comes_back_whole_under_another_key
     assert_eq!(store.note("ledger").unwrap(), b"{\"a\":\"note\"}");
     let mut entries = store.load();
     entries.sort_by(|one, two| one.account.cmp(&two.account));
-    let found =
-        entries.iter().map(|it| codec::decode(&it.payload, &it.spent, it.revision).unwrap()).collect::<Vec<_>>();
+    let found = entries.iter().map(|it| codec::decode(&it.record, it.revision).unwrap()).collect::<Vec<_>>();
     let mut expected = [
         Record { revision: 3, unproven: true, ..records::everything() },
         Record { revision: 1, unproven: true, ..records::plain() },
@@ -105,7 +99,7 @@ async fn what_a_record_remembers_to_be_spent_is_the_same_when_it_comes_back() {
     assert_eq!(restore_to(&other, &file, false).unwrap().accounts[0].1.spent, record.spent);
     let (store, _) = other.open();
     let [entry] = &store.load()[..] else { panic!("there is one account") };
-    let found = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
+    let found = codec::decode(&entry.record, entry.revision).unwrap();
     assert_eq!(found.spent, record.spent);
     assert!(store.is_spent(std::slice::from_ref(&entry.account), records::fingerprint(1)).await.unwrap());
 }

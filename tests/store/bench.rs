@@ -10,10 +10,9 @@ use std::{
 use latchkey::{
     account::{AccountId, Fingerprint},
     clock::Clock,
-    store::{CHECKPOINT_EVERY, Commit, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
+    store::{CHECKPOINT_EVERY, Commit, KeySource, OpenReport, Packed, SledStore, Store, StoreError, StoreSettings},
 };
 use tempfile::TempDir;
-use zeroize::Zeroizing;
 
 /// A folder for stores, and what the tests do with the one in it.
 pub(crate) struct Bench(pub(crate) TempDir);
@@ -79,8 +78,7 @@ pub(crate) fn commit(name: &str, revision: u64) -> Commit {
     Commit {
         account: account(name),
         expected: revision - 1,
-        payload: Zeroizing::new(payload(name, revision)),
-        spent: vec![fingerprint(revision)],
+        record: Packed::new(&[fingerprint(revision)], &payload(name, revision)).unwrap(),
         needs_room: false,
     }
 }
@@ -89,7 +87,7 @@ pub(crate) fn commit(name: &str, revision: u64) -> Commit {
 pub(crate) fn load(store: &SledStore) -> BTreeMap<String, u64> {
     let entries = store.load();
     for entry in &entries {
-        assert_eq!(*entry.payload, payload(entry.account.as_str(), entry.revision));
+        assert_eq!(entry.record.payload(), payload(entry.account.as_str(), entry.revision));
     }
     entries.into_iter().map(|it| (it.account.to_string(), it.revision)).collect()
 }

@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use latchkey::{
     account::Secret,
-    store::{SledStore, Store, StoreError},
+    store::{Packed, SledStore, Store, StoreError},
 };
 use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 
 use super::bench::{Bench, account, commit, contents, fingerprint, flip, load, revisions};
 
@@ -144,7 +143,7 @@ async fn nothing_that_was_committed_lies_in_the_folder_in_the_clear() {
     let bench = Bench::new();
     let (store, _) = bench.open();
     let mut canary = commit("home", 1);
-    canary.payload = Zeroizing::new(b"canary-refresh-token".to_vec());
+    canary.record = Packed::new(&[], b"canary-refresh-token").unwrap();
     assert!(!format!("{canary:?}").contains("canary"));
     store.commit(canary).await.unwrap();
     store.put_note("ledger", b"canary-note".to_vec()).await.unwrap();

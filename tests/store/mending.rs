@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use latchkey::store::Store;
-use zeroize::Zeroizing;
+use latchkey::store::{Packed, Store};
 
 use super::bench::{Bench, account, commit, copy_folder, fingerprint, flip, load, revisions};
 
@@ -179,7 +178,7 @@ async fn compaction_keeps_the_newest_of_everything() {
     while store.stats().compactions < 2 {
         revision += 1;
         let mut big = commit("home", revision);
-        big.payload = Zeroizing::new(vec![7; 60_000]);
+        big.record = Packed::new(&[fingerprint(revision)], &[7; 60_000]).unwrap();
         store.commit(big).await.unwrap();
         assert!(revision < 100, "no compaction after {revision} commits");
     }

@@ -9,7 +9,6 @@ use latchkey::{
     account::{Record, Secret},
     store::{Commit, SledStore, Store, StoreError, codec},
 };
-use zeroize::Zeroizing;
 
 use super::{
     bench::{Bench, account, contents, copy_folder, open, set_mode},
@@ -59,7 +58,7 @@ async fn opens_with_all_that_was_in_it(version: &str, spent: &[u64], lost: Optio
     assert!(report.is_clean() || lost.is_some(), "{report:?}");
     let mut found = BTreeMap::new();
     for entry in store.load() {
-        let record = codec::decode(&entry.payload, &entry.spent, entry.revision).unwrap();
+        let record = codec::decode(&entry.record, entry.revision).unwrap();
         found.insert(entry.account.to_string(), record);
     }
     let front_door = Record { revision: 2, ..records::everything() };
@@ -113,8 +112,7 @@ async fn commit_record(store: &SledStore, name: &str, revision: u64, record: &Re
     let commit = Commit {
         account: account(name),
         expected: revision - 1,
-        payload: Zeroizing::new(codec::encode(record, Some(&Secret::new("{\"raw\":1}")), true).to_vec()),
-        spent: record.spent.iter().copied().collect(),
+        record: codec::encode(record, Some(&Secret::new("{\"raw\":1}")), true),
         needs_room: false,
     };
     store.commit(commit).await.unwrap();

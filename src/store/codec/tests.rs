@@ -185,28 +185,38 @@ fn without_access(mut record: Record) -> Record {
     record
 }
 
+/// As revision 9, with nothing beside it.
+fn read_back(payload: &[u8]) -> Result<Record, CodecError> {
+    decode(&Packed::new(&[], payload).unwrap(), 9)
+}
+
+fn text_of(packed: &Packed) -> String {
+    String::from_utf8(packed.payload().to_vec()).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_is_read_back(record in forgetful(), answer in option::of(secret())) {
-        prop_assert_eq!(unpack(&pack(&record), record.revision), Ok(record.clone()));
-        let payload = encode(&record, answer.as_ref(), true);
-        prop_assert_eq!(decode(&payload, &Vec::from(record.spent.clone()), record.revision), Ok(record));
+        let packed = encode(&record, answer.as_ref(), true);
+        prop_assert!(packed.spent().eq(record.spent.iter().copied()));
+        prop_assert_eq!(decode(&packed, record.revision), Ok(record));
     }
 
     #[test]
     fn where_access_tokens_are_not_to_be_stored_everything_else_is(record in forgetful()) {
-        let payload = encode(&record, None, false);
-        prop_assert_eq!(decode(&payload, &Vec::from(record.spent.clone()), record.revision), Ok(without_access(record)));
+        let packed = encode(&record, None, false);
+        prop_assert_eq!(decode(&packed, record.revision), Ok(without_access(record)));
     }
 
     #[test]
     fn a_document_cut_short_is_damaged_and_no_panic(record in record(), share in 0.0..1.0f64) {
-        let payload = encode(&record, None, true);
+        let packed = encode(&record, None, true);
+        let payload = packed.payload();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let length = (payload.len() as f64 * share) as usize;
-        prop_assert_eq!(decode(&payload[..length], &[], 0), Err(CodecError::Damaged));
+        prop_assert_eq!(read_back(&payload[..length]), Err(CodecError::Damaged));
     }
 }
 
@@ -242,7 +252,7 @@ fn no_access_token_is_in_the_bytes_where_it_is_not_to_be_stored_and_every_refres
         set_aside: [holding(4)].into(),
         ..Record::default()
     };
-    let text = |persist_access| String::from_utf8(encode(&record, None, persist_access).to_vec()).unwrap();
+    let text = |persist_access| text_of(&encode(&record, None, persist_access));
     assert!(!text(false).contains("access-"));
     for n in 1..=4 {
         assert!(text(false).contains(&format!("refresh-{n}")));
@@ -252,42 +262,42 @@ fn no_access_token_is_in_the_bytes_where_it_is_not_to_be_stored_and_every_refres
 
 #[test]
 fn the_raw_answer_stands_beside_the_grant_that_was_read_from_it() {
-    let payload = encode(&Record::default(), Some(&Secret::new("the raw answer")), true);
-    assert!(String::from_utf8(payload.to_vec()).unwrap().contains("the raw answer"));
+    let packed = encode(&Record::default(), Some(&Secret::new("the raw answer")), true);
+    assert!(text_of(&packed).contains("the raw answer"));
 }
 
 #[test]
 fn fields_that_a_later_version_added_are_passed_over_and_missing_ones_read_as_default() {
-    let decoded = decode(br#"{"v":1,"generation":4,"later":{"deep":[1]},"setbacks":{"later":true}}"#, &[], 9);
+    let decoded = read_back(br#"{"v":1,"generation":4,"later":{"deep":[1]},"setbacks":{"later":true}}"#);
     assert_eq!(decoded, Ok(Record { revision: 9, generation: 4, ..Record::default() }));
     let grant = r#"{"refresh":"R","issued_at":0,"refresh_updated_at":0,"generation":4,"later":1}"#;
-    let decoded = decode(format!(r#"{{"v":1,"current":{grant}}}"#).as_bytes(), &[], 1).unwrap();
+    let decoded = read_back(format!(r#"{{"v":1,"current":{grant}}}"#).as_bytes()).unwrap();
     assert_eq!(decoded.current.unwrap().refresh, Some(Secret::new("R")));
 }
 
 #[test]
 fn a_later_version_is_told_from_damage() {
-    assert_eq!(decode(br#"{"v":3,"generation":"in another form"}"#, &[], 0), Err(CodecError::Newer));
+    assert_eq!(read_back(br#"{"v":3,"generation":"in another form"}"#), Err(CodecError::Newer));
     for damaged in [&b""[..], b"{}", b"\xff", b"[]", br#"{"v":1,"generation":"x"}"#, br#"{"v":1}tail"#] {
-        assert_eq!(decode(damaged, &[], 0), Err(CodecError::Damaged));
+        assert_eq!(read_back(damaged), Err(CodecError::Damaged));
     }
 }
 
 #[test]
 fn a_fingerprint_that_cannot_be_read_is_damage_and_not_forgotten() {
-    assert_eq!(decode(br#"{"v":1,"spent":["0102030405060708","short"]}"#, &[], 0), Err(CodecError::Damaged));
+    assert_eq!(read_back(br#"{"v":1,"spent":["0102030405060708","short"]}"#), Err(CodecError::Damaged));
 }
 
 #[test]
 fn what_was_spent_stands_beside_the_document_and_in_it_where_the_first_version_wrote_it() {
     let many = Vec::from_iter((0..100).map(|it: u64| Fingerprint::from_bytes(it.to_be_bytes())));
     let newest = &many[100 - RECENT_SPENT..];
-    let record = decode(br#"{"v":2}"#, &many, 1).unwrap();
+    let record = decode(&Packed::new(&many, br#"{"v":2}"#).unwrap(), 1).unwrap();
     assert!(record.spent.iter().eq(newest));
-    let text = String::from_utf8(encode(&record, None, true).to_vec()).unwrap();
+    let text = text_of(&encode(&record, None, true));
     assert!(!text.contains(&many[99].to_string()));
 
     let inside = Vec::from_iter(many.iter().map(|it| format!("{:?}", it.to_string()))).join(",");
-    let record = decode(format!(r#"{{"v":1,"spent":[{inside}]}}"#).as_bytes(), &[], 1).unwrap();
+    let record = read_back(format!(r#"{{"v":1,"spent":[{inside}]}}"#).as_bytes()).unwrap();
     assert!(record.spent.iter().eq(newest));
 }

@@ -16,14 +16,13 @@ use std::{
 use fastrand::Rng;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
 use super::{Fault, FrailDisk, figures};
 use crate::{
     account::{AccountId, Fingerprint},
     clock::{Clock, Hand},
     store::{
-        CHECKPOINT_EVERY, Commit, KeySource, OpenReport, StoreSettings,
+        CHECKPOINT_EVERY, Commit, KeySource, OpenReport, Packed, StoreSettings,
         disk::Disk,
         open::{self, Opened},
         rotate::rotate_on,
@@ -218,7 +217,7 @@ impl History {
         }
         for name in ACCOUNTS {
             let entry = entries.iter().find(|it| it.account.as_str() == name);
-            let found = entry.map(|it| (it.revision, it.payload.to_vec()));
+            let found = entry.map(|it| (it.revision, it.record.payload().to_vec()));
             self.accounts.entry(name).or_default().hold(found, is_off, &format!("{place}: {name}"));
         }
         for name in NOTES {
@@ -289,9 +288,9 @@ impl History {
                 let (reply, answer) = oneshot::channel();
                 answers.push((name, Answer::Commit(answer, bytes.clone())));
                 let account: AccountId = name.parse().unwrap();
-                let spent = vec![Fingerprint::from_bytes((promise.revision + 1).to_be_bytes())];
-                let payload = Zeroizing::new(bytes);
-                let commit = Commit { account, expected: promise.revision, payload, spent, needs_room: false };
+                let spent = [Fingerprint::from_bytes((promise.revision + 1).to_be_bytes())];
+                let record = Packed::new(&spent, &bytes).unwrap();
+                let commit = Commit { account, expected: promise.revision, record, needs_room: false };
                 changes.push(Change::Commit { commit, reply });
             }
         }

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use zeroize::Zeroizing;
-
 use super::FrailDisk;
 use crate::{
     account::{AccountId, Secret},
     clock::Clock,
-    store::{CHECKPOINT_EVERY, Commit, KeySource, OpenReport, SledStore, Store, StoreError, StoreSettings},
+    store::{CHECKPOINT_EVERY, Commit, KeySource, OpenReport, Packed, SledStore, Store, StoreError, StoreSettings},
 };
 
 struct Bench {
@@ -43,8 +41,8 @@ fn home() -> AccountId {
 }
 
 fn commit(revision: u64) -> Commit {
-    let payload = Zeroizing::new(vec![u8::try_from(revision % 251).unwrap(); 3000]);
-    Commit { account: home(), expected: revision - 1, payload, spent: Vec::new(), needs_room: false }
+    let record = Packed::new(&[], &[u8::try_from(revision % 251).unwrap(); 3000]).unwrap();
+    Commit { account: home(), expected: revision - 1, record, needs_room: false }
 }
 
 /// The first record of one of many accounts. Newer records of one account would be compacted away, on and on.
@@ -54,7 +52,7 @@ fn first_of(number: u64) -> Commit {
 
 fn newest(store: &SledStore) -> u64 {
     let entries = store.load();
-    assert!(entries.iter().all(|it| *it.payload == *commit(it.revision).payload));
+    assert!(entries.iter().all(|it| it.record == commit(it.revision).record));
     entries.iter().map(|it| it.revision).max().unwrap_or(0)
 }
 
