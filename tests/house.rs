@@ -8,6 +8,7 @@ use std::{
 
 use latchkey::{
     account::{Grant, Proposal, Record, Secret},
+    store::Packed,
     web::WebKey,
 };
 use static_assertions::assert_not_impl_any;
@@ -17,6 +18,7 @@ assert_not_impl_any!(Secret: fmt::Display, serde::Serialize, std::ops::Deref, As
 assert_not_impl_any!(WebKey: PartialEq, AsRef<[u8]>, fmt::Debug, Clone);
 assert_not_impl_any!(Grant: fmt::Display, serde::Serialize);
 assert_not_impl_any!(Record: fmt::Display, serde::Serialize);
+assert_not_impl_any!(Packed: fmt::Display, serde::Serialize, std::ops::Deref, AsRef<[u8]>);
 assert_not_impl_any!(Proposal: fmt::Display, serde::Serialize);
 
 #[test]

@@ -1,4 +1,5 @@
-//! Where records are in memory: those that were needed last lie open on the desk, and those of accounts at rest are packed.
+//! Where records are in memory: those that were needed last, or came first, lie open on the desk, and those of accounts at
+//! rest are packed.
 //! So most of the thousands that there may be take a third of the room.
 
 use std::{
@@ -40,7 +41,7 @@ impl Desk {
         }
     }
 
-    /// Takes in a heart that is new, whose record is open: it stays so if there is room.
+    /// Takes in one of many hearts that are new, whose record is open: it stays so if there is room.
     pub(super) fn take_in(&self, heart: &Arc<Heart>) {
         let mut hearts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let has_room = hearts.len() < ROOM;
@@ -86,10 +87,14 @@ impl Held {
         true
     }
 
-    /// Puts another record in the place of this one. Gives whether this one was packed: the other one is not.
+    /// Puts another record in the place of this one. Gives whether that is to be laid on the desk, as this one was packed,
+    /// or open without lying there.
     pub(super) fn replace(&self, record: Arc<Record>) -> bool {
         let mut form = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        matches!(std::mem::replace(&mut *form, Form::Open(record)), Form::Packed { .. })
+        match std::mem::replace(&mut *form, Form::Open(record)) {
+            Form::Packed { .. } => true,
+            Form::Open(before) => before.has_unread(),
+        }
     }
 
     /// One with answers that could not be read stays open, which is seldom: whoever reads it copies them, and they may hold

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeSet,
-    mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +15,7 @@ pub(super) struct Mentions {
 }
 
 /// How the index names an account: an id has four times the room, and an account remembers many tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Number(u32);
 
 /// What records mention, while they are gone through.
@@ -28,18 +27,18 @@ struct Known {
     accounts: Vec<AccountId>,
     /// What all records mentioned when they were gone through last, sorted.
     gathered: Vec<Mention>,
-    /// What came between that and the beginning of the next time.
+    /// What came between that and the beginning of the next time; something while that is under way.
     before: BTreeSet<Mention>,
     /// What came since they were begun to be gone through.
     since: BTreeSet<Mention>,
 }
 
-/// An account, and half of the fingerprint of a token. Two tokens that have the same half are taken for one here, which the
+/// Half of the fingerprint of a token, and an account. Two tokens that have the same half are taken for one here, which the
 /// records know better.
 type Mention = (u32, Number);
 
 /// So few are not worth going through all records.
-const FEW: usize = 1000;
+const FEW: usize = 100;
 
 impl Mentions {
     /// With nothing gathered yet, and with room for so many accounts: what grows leaves a hole where the smaller one was.
@@ -48,7 +47,7 @@ impl Mentions {
         Self { fingerprints, known: Mutex::new(known) }
     }
 
-    /// Of an account that is kept from now on. One that comes back gets another number.
+    /// Of an account that is kept from now on. One that comes back gets another number, which is few bytes for each time.
     pub(super) fn number(&self, account: &AccountId) -> Number {
         let accounts = &mut self.known().accounts;
         let number = u32::try_from(accounts.len()).expect("there are fewer accounts than numbers");
@@ -65,7 +64,9 @@ impl Mentions {
         let mut known = self.known();
         for fingerprint in new_tokens.map(|it| self.fingerprints.of(it)).chain(new_spent) {
             let mention = (half(fingerprint), account);
-            if known.gathered.binary_search(&mention).is_err() {
+            // While records are gone through, what is known by then is about to be forgotten.
+            let is_gathering = !known.before.is_empty();
+            if is_gathering || known.gathered.binary_search(&mention).is_err() {
                 known.since.insert(mention);
             }
         }
@@ -73,7 +74,7 @@ impl Mentions {
     }
 
     /// The accounts to look at for a token with this fingerprint.
-    pub(super) fn of(&self, fingerprint: Fingerprint) -> Vec<AccountId> {
+    pub(super) fn of(&self, fingerprint: Fingerprint) -> BTreeSet<AccountId> {
         let (known, half) = (self.known(), half(fingerprint));
         let first = known.gathered.partition_point(|it| it.0 < half);
         let gathered = known.gathered[first..].iter().take_while(|it| it.0 == half);
@@ -92,17 +93,17 @@ impl Mentions {
     /// Begins to gather anew what records mention, where much came since the last time. What comes from here on is known,
     /// whether or not it is gathered.
     pub(super) fn begin_to_gather(&self) -> Option<Gathering> {
-        let mut known = self.known();
+        let known = &mut *self.known();
         if known.since.len() < FEW.max(known.gathered.len() / 4) {
             return None;
         }
-        let since = mem::take(&mut known.since);
-        known.before.extend(since);
+        known.before.append(&mut known.since);
         Some(Gathering::with_room(known.gathered.len() + known.before.len()))
     }
 
     pub(super) fn gather(&self, account: Number, record: &Record, into: &mut Gathering) {
-        let fingerprints = tokens(record).map(|it| self.fingerprints.of(it)).chain(record.spent.iter().copied());
+        let held = tokens(record).map(|it| self.fingerprints.of(it)).filter(|it| !record.spent.contains(it));
+        let fingerprints = held.chain(record.spent.iter().copied());
         into.0.extend(fingerprints.map(|it| (half(it), account)));
     }
 
@@ -178,7 +179,7 @@ mod tests {
         }
         mentions.finish_gathering(gathering.sorted());
         assert_eq!(mentions.shared(), [cabin.clone(), home.clone()].into());
-        assert_eq!(mentions.of(of("0")), [home.clone(), cabin.clone()]);
+        assert_eq!(mentions.of(of("0")), [home.clone(), cabin.clone()].into());
         let mut record = holding("0".to_owned());
         for number in 1..=FEW {
             assert!(mentions.begin_to_gather().is_none(), "{number} are few");
@@ -187,18 +188,37 @@ mod tests {
             mentions.note(of_home, &record, &next, || {});
             record = next;
         }
-        assert_eq!(mentions.of(of("1")), std::slice::from_ref(&home));
+        assert_eq!(mentions.of(of("1")), [home.clone()].into());
         let last = FEW.to_string();
         let mut gathering = mentions.begin_to_gather().unwrap();
-        assert_eq!(mentions.of(of("1")), std::slice::from_ref(&home), "until all is gathered");
+        assert_eq!(mentions.of(of("1")), [home.clone()].into(), "until all is gathered");
         mentions.note(of_cabin, &holding("0".to_owned()), &holding("meanwhile".to_owned()), || {});
         mentions.gather(of_home, &record, &mut gathering);
+        mentions.gather(of_cabin, &holding("meanwhile".to_owned()), &mut gathering);
         mentions.finish_gathering(gathering.sorted());
-        assert_eq!((mentions.of(of(&last)), mentions.of(of("1"))), (vec![home.clone()], vec![]));
-        assert_eq!(mentions.of(of(&(FEW - 1).to_string())), [home]);
-        assert_eq!(mentions.of(of("meanwhile")), [cabin]);
+        assert_eq!((mentions.of(of(&last)), mentions.of(of("1"))), ([home.clone()].into(), [].into()));
+        assert_eq!(mentions.of(of(&(FEW - 1).to_string())), [home].into());
+        assert_eq!(mentions.of(of("meanwhile")), [cabin].into());
         assert!(mentions.begin_to_gather().is_none(), "little came since");
         assert!(mentions.shared().is_empty());
+    }
+
+    #[test]
+    fn what_comes_back_while_records_are_gone_through_is_known_after_it() {
+        let (mentions, [(home, of_home), (_, of_cabin)]) = mentions();
+        let (blank, held) = (Record::default(), holding("0".to_owned()));
+        let mut gathering = Gathering::with_room(0);
+        mentions.gather(of_home, &held, &mut gathering);
+        mentions.finish_gathering(gathering.sorted());
+        for number in 1..=FEW {
+            mentions.note(of_cabin, &blank, &holding(number.to_string()), || {});
+        }
+        let mut gathering = mentions.begin_to_gather().unwrap();
+        // It was forgotten, and is recalled when its turn is over.
+        mentions.gather(of_home, &blank, &mut gathering);
+        mentions.note(of_home, &blank, &held, || {});
+        mentions.finish_gathering(gathering.sorted());
+        assert_eq!(mentions.of(mentions.fingerprints.of(&Secret::new("0"))), [home].into());
     }
 
     #[test]
@@ -213,7 +233,7 @@ mod tests {
             mentions.note(account, &Record::default(), &spent(last), || {});
         }
         for last in 0..=5 {
-            assert_eq!(mentions.of(spent(last).spent[0]), [home.clone(), cabin.clone()]);
+            assert_eq!(mentions.of(spent(last).spent[0]), [home.clone(), cabin.clone()].into());
         }
         assert!(mentions.of(Fingerprint::from_bytes([8; 8])).is_empty());
     }

@@ -126,7 +126,7 @@ impl Shared {
         if !keeping.record().has_refresh_token() {
             warn!(account = %keeping.id, "no refresh token configured: give one with update_tokens");
         }
-        self.common.desk.take_in(&keeping.heart);
+        self.common.desk.lay(&keeping.heart);
         Some(keeping)
     }
 

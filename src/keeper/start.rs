@@ -94,7 +94,7 @@ impl Keeper {
         let Grounds { store, fingerprints, clock, refreshes_per_host, unproven } = grounds;
         let (notices, first) = broadcast::channel(NOTICES);
         let mut entries: HashMap<_, _> = store.load().into_iter().map(|it| (it.account.clone(), it)).collect();
-        // One that is held, and those that are remembered.
+        // One that is held, mostly, and those that are remembered.
         let n_tokens = entries.values().map(|it| 1 + it.record.spent().len()).sum();
         let mut gathering = Gathering::with_room(n_tokens);
         let shared = Arc::new(Shared {

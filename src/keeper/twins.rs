@@ -56,14 +56,15 @@ impl Shared {
         // What a reload adds is in no roster yet, and is not to be missed. There is another hour.
         let Ok(_turn) = self.proposals.try_lock() else { return };
         let Some(mut gathering) = self.common.mentions.begin_to_gather() else { return };
-        let accounts: Vec<AccountId> = self.roster().hearts().map(|(id, _, _)| id.clone()).collect();
-        for some in accounts.chunks(AT_A_TIME) {
-            let roster = self.roster();
-            for (heart, _) in some.iter().filter_map(|id| roster.heart(id)) {
-                self.common.mentions.gather(heart.number, &heart.record(), &mut gathering);
+        let roster = self.roster();
+        for (n_before, (_, heart, _)) in roster.hearts().enumerate() {
+            if n_before % AT_A_TIME == 0 {
+                yield_now().await;
             }
-            drop(roster);
-            yield_now().await;
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            self.common.mentions.gather(heart.number, &heart.record(), &mut gathering);
         }
         if let Ok(sorted) = spawn_blocking(|| gathering.sorted()).await {
             self.common.mentions.finish_gathering(sorted);

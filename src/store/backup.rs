@@ -183,7 +183,7 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
     }
     let sealer = Sealer::new(&*key::obtain(&settings.key, true, &*disk::real())?);
     let copies = Copies { journal: Unsealed::of(&scan, &scan.by_name(), &sealer), sled: None, identity: None };
-    let Reconciled { entries, notes, fingerprint_key, spent, .. } =
+    let Reconciled { entries, notes, fingerprint_key, older_spent, .. } =
         reconcile(copies, &sealer, &mut OpenReport::default());
     let Some(fingerprint_key) = fingerprint_key else {
         return Err(StoreError::KeyWrong { folder: settings.path.clone() }.into());
@@ -197,7 +197,7 @@ fn collect(settings: &StoreSettings, clock: &Clock) -> Result<Document, BackupEr
         accounts.push(Held {
             record: Stored::of(&Secret::new(text)),
             revision: entry.revision,
-            spent: newest_last(spent.of(&entry.account), &record),
+            spent: newest_last(older_spent.of(&entry.account), &record),
             id: entry.account,
         });
     }

@@ -23,7 +23,7 @@ use crate::account::{AccountId, Fingerprint};
 pub(super) const NAME: &str = "db";
 
 /// As many frames, or what as many accounts spent, are one piece of work.
-const AT_A_TIME: usize = 1000;
+pub(super) const AT_A_TIME: usize = 1000;
 /// sled's cache looks at its size once in 16,000 uses of a page, of which a search takes three: with longer steps it would
 /// come to hold all that is read.
 const STEP: usize = 4;

@@ -6,7 +6,7 @@
 //!
 //! A way through: `open` puts the two side by side and mends what differs; `writer` is the one thread that
 //! writes and `upkeep` what it does in between; `journal` and `database` are the two copies, and `behind` is what the second
-//! is still to get; `frame`, `seal`, with its `cipher`, and `record` are what lies in them, `unsealed` is what the journal's hold, `report` is what was found; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk;
+//! is still to get; `frame`, `seal`, with its `cipher`, and `packed` are what lies in them, `unsealed` is what the journal's hold, `report` is what was found; `folder`, `key` and `ballast` are what lies around them, `disk` is what they ask of a disk;
 //! `spent` is how sled keeps fingerprints. `backup` carries a store to another place, sealed with a passphrase by
 //! `archive`; `rotate` gives it another key.
 //!

@@ -17,6 +17,7 @@ use super::{
     rotate,
     scan::{Placed, Scan, each_name, scan},
     seal::{Sealed, Sealer, random},
+    spent::Spent,
     unsealed::Unsealed,
     writer::{Notes, Writer},
 };
@@ -110,7 +111,11 @@ pub(super) fn open(
     }
 
     let missing = sealed(reconciled.not_in_sled.iter().map(|it| newest[*it]), &key_frame);
-    let was_repaired = database.bring_up(missing, std::mem::take(&mut reconciled.spent)).unwrap_or(false);
+    let mut was_repaired = database.bring_up(missing, std::mem::take(&mut reconciled.older_spent)).unwrap_or(false);
+    // So many at a time, so that with very many accounts nothing is held twice.
+    for some in reconciled.entries.chunks(database::AT_A_TIME) {
+        was_repaired |= database.bring_up(Vec::new(), Spent::of_entries(some)).unwrap_or(false);
+    }
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {
         folder,
@@ -290,4 +295,42 @@ fn log(report: &OpenReport) {
 /// Notes as the writer and the store share them.
 pub(super) fn no_notes() -> Notes {
     Arc::new(std::sync::RwLock::new(HashMap::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::{AccountId, Fingerprint},
+        store::{CHECKPOINT_EVERY, Commit, Packed, SledStore, Store, sled_thread::SEGMENT_BYTES, spent},
+    };
+
+    /// Its recovery may pass over a damaged page and serve the rest.
+    #[tokio::test]
+    async fn a_sled_that_lost_what_was_spent_and_nothing_else_gets_it_back_at_the_next_start() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("store");
+        let open = || {
+            let key = KeySource::File(path.join("key"));
+            let settings = StoreSettings { path: path.clone(), key, checkpoint_every: CHECKPOINT_EVERY };
+            SledStore::open(settings, Clock::system()).unwrap().0
+        };
+        let (home, spent): (AccountId, Fingerprint) = ("home".parse().unwrap(), Fingerprint::from_bytes([1; 8]));
+        let store = open();
+        let record = Packed::new(&[spent], b"payload").unwrap();
+        store.commit(Commit { account: home.clone(), expected: 0, record, needs_room: false }).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+
+        let settings = sled::Config::new().path(path.join(database::NAME)).segment_size(SEGMENT_BYTES);
+        let database = settings.open().unwrap();
+        let runs: Vec<_> = database.range([spent::SINGLE]..[spent::END]).keys().collect::<Result<_, _>>().unwrap();
+        assert_eq!(runs.len(), 1);
+        database.remove(&runs[0]).unwrap();
+        drop(database);
+
+        for _ in 0..2 {
+            assert!(open().is_spent(std::slice::from_ref(&home), spent).await.unwrap());
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A record in one piece: what is sealed for an account, and what is in memory of one at rest.
 
-use std::{fmt, mem};
+use std::fmt;
 
 use zeroize::Zeroizing;
 
@@ -35,9 +35,9 @@ impl Packed {
     }
 
     /// What was sealed; nothing where the bytes are not what [`Packed::as_bytes`] gives.
-    pub(super) fn read(mut bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+    pub(super) fn read(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
         parts(&bytes)?;
-        Some(Self(Zeroizing::new(mem::take(&mut *bytes).into_boxed_slice())))
+        Some(Self(Zeroizing::new(Box::from(bytes.as_slice()))))
     }
 
     /// The fingerprints, oldest first.

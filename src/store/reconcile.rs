@@ -41,8 +41,8 @@ pub(super) struct Reconciled<'a> {
     pub(super) entries: Vec<Entry>,
     pub(super) notes: HashMap<String, Vec<u8>>,
     pub(super) fingerprint_key: Option<FingerprintKey>,
-    /// The fingerprints of spent tokens that records of the journal remember and sled may lack.
-    pub(super) spent: Spent,
+    /// The fingerprints of spent tokens that records of the journal remember, and its entry does not.
+    pub(super) older_spent: Spent,
     pub(super) last_checkpoint: u64,
     /// Whether the journal alone has all of `newest` in its newest frames, with no damage among them.
     pub(super) journal_is_whole: bool,
@@ -72,7 +72,7 @@ pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut Op
     report.damaged_records += journal.damaged.len() as u64;
     report.damaged_unnamed += journal.damaged.iter().filter(|it| it.is_none()).count() as u64;
     let mut reconciled =
-        Reconciled { spent: older_spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
+        Reconciled { older_spent, journal_is_whole: journal.damaged.is_empty(), ..Reconciled::default() };
     // What grows leaves holes behind, which with very many accounts count.
     reconciled.newest.reserve_exact(names.len());
     reconciled.entries.reserve_exact(names.len());
@@ -104,12 +104,13 @@ pub(super) fn reconcile<'a>(copies: Copies<'a>, sealer: &Sealer, report: &mut Op
         {
             report.rolled_back.push(account.clone());
         }
-        // sled gets what was spent before it gets the frame.
-        if let Some(opened) = opened_journal.as_ref().filter(|_| !is_in_both) {
-            reconciled.spent.note(opened);
-        }
         let is_from_sled = sled_revision > journal_revision;
-        let chosen = if is_from_sled { opened_sled } else { opened_journal.or(opened_identity) };
+        let chosen = if is_from_sled {
+            opened_journal.iter().for_each(|it| reconciled.older_spent.note(it));
+            opened_sled
+        } else {
+            opened_journal.or(opened_identity)
+        };
         reconciled.journal_is_whole &= match (&chosen, top_of_journal) {
             (Some(chosen), Some(top)) => chosen.frame.bytes == top.bytes,
             _ => false,
@@ -295,26 +296,19 @@ mod tests {
         assert_eq!(found, ["a", "bc", "d"], "{report:?}");
     }
 
-    /// What an account spent is in the database before its frame is.
     #[test]
-    fn sled_is_asked_for_what_was_spent_where_it_may_lack_it() {
+    fn what_older_records_remember_to_be_spent_is_known_beside_what_the_newest_does() {
         let journal = [account("home", 1, b"1"), account("home", 2, b"2"), account("work", 3, b"w")];
         let bytes: Vec<u8> = journal.iter().flat_map(|it| it.bytes.clone()).collect();
         let scan = scan(&bytes).unwrap();
-        let newest = |frames: &[usize]| Vec::from_iter(frames.iter().map(|it| &scan.frames[*it].1));
-        for (sled, home, work) in [
-            (None, vec![1, 2], vec![3]),
-            (Some(newest(&[])), vec![1, 2], vec![3]),
-            (Some(newest(&[0, 2])), vec![1, 2], vec![]),
-            (Some(newest(&[1, 2])), vec![1], vec![]),
-        ] {
+        let newer = account("home", 4, b"4");
+        let newer = frame::parse_exact(&newer.bytes).unwrap();
+        for (sled, home) in [(None, vec![1]), (Some(vec![&newer]), vec![1, 2])] {
             let journal = Unsealed::of(&scan, &scan.by_name(), &sealer());
-            let copies = Copies { journal, sled, identity: None };
-            let spent = reconcile(copies, &sealer(), &mut OpenReport::default()).spent;
-            for (account, expected) in [("home", home), ("work", work)] {
-                let expected = Vec::from_iter(expected.into_iter().map(|it| Fingerprint::from_bytes([it; 8])));
-                assert_eq!(spent.of(&account.parse().unwrap()), expected, "{account}");
-            }
+            let spent = reconcile(Copies { journal, sled, identity: None }, &sealer(), &mut OpenReport::default());
+            let of = |account: &str| spent.older_spent.of(&account.parse().unwrap()).to_vec();
+            assert_eq!(of("home"), Vec::from_iter(home.into_iter().map(|it| Fingerprint::from_bytes([it; 8]))));
+            assert_eq!(of("work"), []);
         }
     }
 

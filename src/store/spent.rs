@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, iter};
 
 use sled::Db;
 
+use super::Entry;
 use crate::account::{AccountId, Fingerprint};
 
 /// The first byte of the key of a fingerprint that has one for itself, as the first version wrote them. Frames have lower
@@ -38,6 +39,13 @@ impl Spent {
                 known.push(fingerprint);
             }
         }
+    }
+
+    /// What these records remember.
+    pub(super) fn of_entries(entries: &[Entry]) -> Self {
+        let mut spent = Self::default();
+        entries.iter().for_each(|it| spent.add(&it.account, it.record.spent()));
+        spent
     }
 
     /// What so many accounts spent at a time.

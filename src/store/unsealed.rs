@@ -52,9 +52,8 @@ impl<'a> Unsealed<'a> {
         for frames in each_name(by_name) {
             let mut opened = frames.iter().filter_map(|(_, it)| open(it, sealer));
             let newest = opened.next();
-            if let Some(newest) = &newest {
-                opened.for_each(|it| older_spent.note_beside(newest, &it));
-            }
+            let known = newest.as_ref().and_then(Opened::spent).map_or_else(Vec::new, |(_, spent)| spent.collect());
+            opened.for_each(|it| older_spent.note_but(&known, &it));
             let checkpointed = frames.iter().find(|(offset, _)| *offset < last_checkpoint);
             let checkpointed = checkpointed.map_or(0, |(_, it)| it.header.revision);
             names.push(InJournal { top: &frames[0].1, checkpointed, opened: newest });
@@ -105,10 +104,9 @@ impl Spent {
         }
     }
 
-    /// As [`Spent::note`], of what the newest record of the account does not remember.
-    fn note_beside(&mut self, newest: &Opened<'_>, older: &Opened<'_>) {
-        if let (Some((account, spent)), Some((_, known))) = (older.spent(), newest.spent()) {
-            let known = Vec::from_iter(known);
+    /// As [`Spent::note`], less what is known anyhow.
+    fn note_but(&mut self, known: &[Fingerprint], opened: &Opened<'_>) {
+        if let Some((account, spent)) = opened.spent() {
             self.add(account, spent.filter(|it| !known.contains(it)));
         }
     }

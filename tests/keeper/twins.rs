@@ -5,7 +5,7 @@ use latchkey::{
     store::{Commit, codec},
 };
 
-use super::bench::{Bench, CABIN, DAY, HOME, HOUR, code, id, outcome};
+use super::bench::{Bench, CABIN, DAY, HOME, HOUR, code, id, outcome, refresh_token};
 
 /// Puts the cloud's pair of [`HOME`] into the store for both accounts.
 pub(crate) async fn seed_twins(bench: &Bench) {
@@ -55,9 +55,30 @@ async fn of_two_accounts_with_one_refresh_token_one_is_left_alone_until_it_gets_
     assert_eq!(bench.aqara.counters().replays, 0);
     bench.aqara.sign_in(1);
     let credentials = bench.aqara.credentials(1);
-    let reply = house.update(HOME, super::bench::refresh_token(&credentials.refresh_token)).await;
+    let reply = house.update(HOME, refresh_token(&credentials.refresh_token)).await;
     assert_eq!(outcome(&reply), Some(UpdateOutcome::Proved));
     assert_eq!(house.status(HOME).condition, Condition::Ok);
     house.stop().await;
     assert_eq!(bench.aqara.counters().replays, 0);
+}
+
+/// By then records have been gone through again for what they mention.
+#[tokio::test]
+async fn after_very_many_renewals_it_is_known_whose_a_token_is_and_which_were_spent() {
+    let bench = Bench::new().await;
+    let house = bench.settled(&[HOME, CABIN]).await;
+    let mut spent = Vec::new();
+    for _ in 0..150 {
+        spent.push(bench.aqara.credentials(0).refresh_token);
+        house.refresh(HOME).await.unwrap();
+        bench.hand.advance(HOUR);
+    }
+    let n_calls = bench.aqara.counters().calls;
+    let held = bench.aqara.credentials(0).refresh_token;
+    assert_eq!(code(&house.update(CABIN, refresh_token(&held)).await), Some(Code::TokenInUse));
+    for old in [&spent[0], &spent[100], &spent[149]] {
+        assert_eq!(code(&house.update(CABIN, refresh_token(old)).await), Some(Code::AlreadySpent));
+    }
+    assert_eq!(bench.aqara.counters().calls, n_calls);
+    house.stop().await;
 }
