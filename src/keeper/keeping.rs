@@ -20,7 +20,6 @@ use super::{
     heart::{Heart, Present},
     mentions::Mentions,
     notice::{Event, Notice, Trigger},
-    start::ReadRecord,
 };
 
 /// An account that is kept, as it is configured. A reload makes another one with the same heart; what is under way ends by
@@ -43,13 +42,6 @@ pub(super) struct Common {
     pub(super) mentions: Mentions,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) desk: Desk,
-}
-
-impl Common {
-    /// The heart of an account that is kept from now on; none is read where the store has nothing of it.
-    pub(super) fn new_heart(&self, account: &AccountId, vendor: VendorKind, read: Option<ReadRecord>) -> Arc<Heart> {
-        Heart::new(vendor, self.mentions.number(account), read)
-    }
 }
 
 impl Keeping {

@@ -9,7 +9,9 @@ use tracing::{error, warn};
 
 use crate::account::{AccountId, Record};
 
-use super::{Account, Keeper, Notice, Shared, card::Card, keeping::Keeping, roster::Roster, start::read_record};
+use super::{
+    Account, Keeper, Notice, Shared, card::Card, heart::Heart, keeping::Keeping, roster::Roster, start::read_record,
+};
 
 /// What became of the accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Shared {
                 return None;
             }
         };
-        let heart = self.common.new_heart(id, vendor, read);
+        let heart = Heart::new(vendor, self.common.mentions.number(id), read);
         self.common.mentions.note(heart.number, &Record::default(), &heart.record(), || {});
         let keeping = self.keep(account, heart);
         if keeping.is_ahead() {

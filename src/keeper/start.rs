@@ -130,7 +130,7 @@ impl Keeper {
             }
             let (id, vendor) = (account.settings.id.clone(), account.vendor.kind());
             let read = entry.map(|it| read_record(&it, vendor, unproven.contains(&id), now)).transpose()?;
-            let heart = shared.common.new_heart(&id, vendor, read);
+            let heart = Heart::new(vendor, shared.common.mentions.number(&id), read);
             let keeping = shared.keep(account, heart);
             shared.common.mentions.gather(keeping.heart.number, &keeping.record(), &mut gathering);
             look_at(&keeping);

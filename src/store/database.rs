@@ -23,7 +23,7 @@ use crate::account::{AccountId, Fingerprint};
 pub(super) const NAME: &str = "db";
 
 /// As many frames, or what as many accounts spent, are one piece of work.
-pub(super) const AT_A_TIME: usize = 1000;
+const AT_A_TIME: usize = 1000;
 /// sled's cache looks at its size once in 16,000 uses of a page, of which a search takes three: with longer steps it would
 /// come to hold all that is read.
 const STEP: usize = 4;
@@ -102,16 +102,20 @@ impl Database {
     pub(super) fn apply(&mut self, frames: Vec<Sealed>, spent: Spent) -> Result<(), StoreError> {
         self.is_at_hand = true;
         self.with(move |database| {
-            spent::add(database, &spent)?;
+            spent::add(database, spent)?;
             frames.iter().try_for_each(|it| database.insert(it.name.database_key(), it.bytes.as_slice()).map(drop))
         })
     }
 
     /// Takes of these frames and fingerprints what it does not have; whether there was any.
-    pub(super) fn bring_up(&mut self, frames: Vec<Sealed>, spent: Spent) -> Result<bool, StoreError> {
+    pub(super) fn bring_up(
+        &mut self,
+        frames: Vec<Sealed>,
+        spent: impl IntoIterator<Item = (AccountId, Vec<Fingerprint>)>,
+    ) -> Result<bool, StoreError> {
         let mut has_news = false;
-        for spent in spent.pieces(AT_A_TIME) {
-            has_news |= self.with(move |database| spent::add(database, &spent))?;
+        for spent in pieces(spent) {
+            has_news |= self.with(move |database| spent::add(database, spent))?;
         }
         for frames in pieces(frames) {
             has_news |= self.with(move |database| {
@@ -265,7 +269,7 @@ fn read_piece(database: &sled::Db, mut behind: Bound<IVec>) -> sled::Result<Pair
     Ok(piece)
 }
 
-fn pieces<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+fn pieces<T>(all: impl IntoIterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     let mut all = all.into_iter();
     iter::from_fn(move || Some(Vec::from_iter(all.by_ref().take(AT_A_TIME))).filter(|it| !it.is_empty()))
 }

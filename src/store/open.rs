@@ -17,7 +17,6 @@ use super::{
     rotate,
     scan::{Placed, Scan, each_name, scan},
     seal::{Sealed, Sealer, random},
-    spent::Spent,
     unsealed::Unsealed,
     writer::{Notes, Writer},
 };
@@ -111,11 +110,11 @@ pub(super) fn open(
     }
 
     let missing = sealed(reconciled.not_in_sled.iter().map(|it| newest[*it]), &key_frame);
-    let mut was_repaired = database.bring_up(missing, std::mem::take(&mut reconciled.older_spent)).unwrap_or(false);
-    // So many at a time, so that with very many accounts nothing is held twice.
-    for some in reconciled.entries.chunks(database::AT_A_TIME) {
-        was_repaired |= database.bring_up(Vec::new(), Spent::of_entries(some)).unwrap_or(false);
-    }
+    // One after the other, so that with very many accounts nothing is held twice.
+    let newest_spent = reconciled.entries.iter().map(|it| (it.account.clone(), Vec::from_iter(it.record.spent())));
+    let newest_spent = newest_spent.filter(|(_, spent)| !spent.is_empty());
+    let spent = std::mem::take(&mut reconciled.older_spent).into_iter().chain(newest_spent);
+    let was_repaired = database.bring_up(missing, spent).unwrap_or(false);
     *notes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = reconciled.notes;
     let mut writer = Writer {
         folder,

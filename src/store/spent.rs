@@ -3,11 +3,10 @@
 //! A run is up to [`LONGEST_RUN`] fingerprints of one account, behind each other in the order in which they came. Its key
 //! is [`RUNS`], the account's id, a zero byte and the number of the run, so an account's runs stand in their order.
 
-use std::{collections::BTreeMap, iter};
+use std::collections::{BTreeMap, btree_map};
 
 use sled::Db;
 
-use super::Entry;
 use crate::account::{AccountId, Fingerprint};
 
 /// The first byte of the key of a fingerprint that has one for itself, as the first version wrote them. Frames have lower
@@ -41,32 +40,27 @@ impl Spent {
         }
     }
 
-    /// What these records remember.
-    pub(super) fn of_entries(entries: &[Entry]) -> Self {
-        let mut spent = Self::default();
-        entries.iter().for_each(|it| spent.add(&it.account, it.record.spent()));
-        spent
-    }
-
-    /// What so many accounts spent at a time.
-    pub(super) fn pieces(self, n_accounts: usize) -> impl Iterator<Item = Self> {
-        let mut all = self.0.into_iter();
-        iter::from_fn(move || Some(Self(all.by_ref().take(n_accounts).collect())).filter(|it| !it.0.is_empty()))
-    }
-
     pub(super) fn of(&self, account: &AccountId) -> &[Fingerprint] {
         self.0.get(account).map_or(&[], Vec::as_slice)
     }
 }
 
+impl IntoIterator for Spent {
+    type Item = (AccountId, Vec<Fingerprint>);
+    type IntoIter = btree_map::IntoIter<AccountId, Vec<Fingerprint>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Makes `database` know these fingerprints; whether there was one that it did not know.
-pub(super) fn add(database: &Db, spent: &Spent) -> sled::Result<bool> {
+pub(super) fn add(database: &Db, spent: impl IntoIterator<Item = (AccountId, Vec<Fingerprint>)>) -> sled::Result<bool> {
     let mut is_any_new = false;
-    for (account, spent) in &spent.0 {
-        let mut new = spent.clone();
-        let newest = retain_unknown(database, account, &mut new)?;
+    for (account, mut new) in spent {
+        let newest = retain_unknown(database, &account, &mut new)?;
         is_any_new |= !new.is_empty();
-        append(database, account, newest, &new)?;
+        append(database, &account, newest, &new)?;
     }
     Ok(is_any_new)
 }
@@ -144,7 +138,7 @@ mod tests {
     }
 
     fn take(database: &Db, spent: &Spent) -> bool {
-        add(database, spent).unwrap()
+        add(database, spent.0.clone()).unwrap()
     }
 
     fn knows(database: &Db, spent: &Spent) -> bool {
