@@ -214,16 +214,26 @@ impl Trial {
         // The last words of the Latchkey that was killed may have been on their way at the mark; not after this.
         self.client.round().await;
         self.finish_update(account).await;
-        let asked_at = self.client.mark();
-        let reply = self.client.request(&format!("latchkey/{account}/status"), b"{}").await;
-        let mut last = reply["data"].clone();
-        if last["condition"] == "in_doubt" {
-            if last["consecutive_failures"] != 0 {
-                self.client.request(&format!("latchkey/{account}/refresh_tokens"), b"{}").await;
-            }
-            let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
-            let message = self.client.heard(asked_at, &format!("the end of {account}'s doubt"), is_settled).await;
-            last = condition(&message).1;
+        let (status, events) = (format!("latchkey/{account}/status"), format!("latchkey/{account}/event"));
+        let mut asked_at = self.client.mark();
+        let mut last = self.client.request(&status, b"{}").await["data"].clone();
+        let is_settled = |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).0 != "in_doubt";
+        let is_refused = |it: &latchkey::mqtt::Inbound| it.topic == events && text(it).contains("update_refused");
+        let is_in_doubt = |last: &Value| last["condition"] == "in_doubt";
+        let whose_doubt = format!("the end of {account}'s doubt");
+        // When proposed tokens were refused, the grant before them has its turn a minute later, unless somebody asks.
+        let was_refused = self.client.since(mark).iter().any(is_refused);
+        if is_in_doubt(&last) && last["consecutive_failures"] == 0 && !was_refused {
+            let has_failed =
+                |it: &latchkey::mqtt::Inbound| it.topic == topic && condition(it).1["consecutive_failures"] != 0;
+            let is_at_rest = |it: &latchkey::mqtt::Inbound| is_settled(it) || has_failed(it) || is_refused(it);
+            self.client.heard(asked_at, &whose_doubt, is_at_rest).await;
+            asked_at = self.client.mark();
+            last = self.client.request(&status, b"{}").await["data"].clone();
+        }
+        if is_in_doubt(&last) {
+            self.client.request(&format!("latchkey/{account}/refresh_tokens"), b"{}").await;
+            last = condition(&self.client.heard(asked_at, &whose_doubt, is_settled).await).1;
         }
         let acknowledged = self.book(account).generation;
         for message in self.client.since(mark).iter().filter(|it| it.topic == topic) {
