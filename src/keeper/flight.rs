@@ -125,7 +125,8 @@ impl Shared {
         let (landing, handle) = watch::channel(None);
         let started = Flight(handle);
         let (shared, keeping) = (self.clone(), keeping.clone());
-        self.tasks.spawn(async move {
+        // In a box: a task lies at a multiple of 128 bytes, and where a big one was the allocator has no room for the next.
+        self.tasks.spawn(Box::pin(async move {
             // What a panic leaves half done is the flight's own: a record is replaced as a whole.
             let flown = AssertUnwindSafe(shared.fly(&keeping, errand.clone())).catch_unwind();
             let landed = match flown.await {
@@ -140,7 +141,7 @@ impl Shared {
             if let Some(keeping) = shared.kept(&keeping.id) {
                 shared.look_at_inventory(&keeping, landed);
             }
-        });
+        }));
         started
     }
 
