@@ -244,12 +244,18 @@ impl Latchkey {
         assert!(status.success(), "it has ended already; it said: {}", self.log());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until all that it said has been read.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("its end was awaited before");
         let mut ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
         match timeout(PATIENCE, &mut ended).await {
-            Ok(status) => status.unwrap(),
+            Ok(status) => {
+                // The threads that read hold the senders until nobody can write any more.
+                let mut log = self.log.clone();
+                let is_read = timeout(PATIENCE, log.wait_for(|_| false)).await.is_ok();
+                assert!(is_read, "a process that it started still holds its output; it said: {}", self.log());
+                status.unwrap()
+            }
             Err(_) => {
                 self.signal("KILL");
                 let _ = ended.await;
